@@ -1,0 +1,1 @@
+//! The volchunk program, and the library behind it

@@ -1,0 +1,15 @@
+//! Reads and writes the volume formats that volchunk works on.
+//!
+//! Every format has the same shape: `open` gives a [`Source`], `create` gives a [`Sink`].
+
+mod file;
+mod format;
+mod npy;
+mod tiff;
+mod zarr;
+
+pub use file::CountedFile;
+pub use format::{CreateOptions, Format, create, open};
+
+#[allow(unused_imports)]
+use volchunk::{Sink, Source};

@@ -1,0 +1,5 @@
+//! Built-in volchunk operations, each with its declared halo.
+
+mod gaussian;
+
+pub use gaussian::Gaussian;

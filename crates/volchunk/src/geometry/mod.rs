@@ -1,0 +1,16 @@
+//! Pure integer geometry: regions, halos, grids and their chunks. No voxels here.
+
+mod chunk;
+mod grid;
+mod halo;
+mod region;
+
+pub use chunk::Chunk;
+pub use grid::ChunkGrid;
+pub use halo::Halo;
+pub use region::Region;
+
+/// Coordinates or lengths along each axis, slowest axis first, in voxels.
+///
+/// Up to five axes live without an allocation; more are legal.
+pub type Coords = smallvec::SmallVec<[u64; 5]>;

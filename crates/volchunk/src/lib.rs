@@ -1,0 +1,26 @@
+//! Divide image volumes into overlapping chunks, work on every core, reassemble without seams.
+//!
+//! This is the core: geometry, volumes in memory, the op trait, the engine and the merges. It
+//! knows no file format.
+//!
+//! - [`Region`], [`Halo`], [`ChunkGrid`], [`Chunk`]: how a volume is divided.
+//! - [`View`], [`Buffer`], [`Source`], [`Sink`]: where voxels lie, come from and go to.
+//! - [`Op`], [`Pipeline`]: what is computed, and which input a region of the output needs.
+//!
+//! Coordinates are `u64` voxels, half-open, slowest axis first; voxel centres lie at integers.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod error;
+mod geometry;
+mod op;
+pub mod os;
+mod volume;
+
+pub use error::{Error, ErrorKind, Result};
+pub use geometry::{Chunk, ChunkGrid, Coords, Halo, Region};
+pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
+pub use volume::{
+    ArraySink, ArraySource, Axis, AxisKind, AxisMap, Bool, Boundary, Buffer, Dtype, Element,
+    Scratch, Sink, Source, StorageGrid, View, ViewMut, VolumeInfo,
+};

@@ -1,0 +1,165 @@
+//! Every call to the operating system that std does not wrap alike everywhere.
+
+use std::{fs::File, io};
+
+/// Reads exactly `buffer.len()` bytes at `offset`, without moving a shared cursor.
+///
+/// # Errors
+/// [`io::ErrorKind::UnexpectedEof`] where the file ends before.
+pub fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+    }
+    #[cfg(windows)]
+    {
+        use std::os::windows::fs::FileExt;
+        let (mut done, len) = (0, buffer.len());
+        while done < len {
+            match file.seek_read(&mut buffer[done..], offset + done as u64) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes all of `buffer` at `offset`, without moving a shared cursor.
+///
+/// # Errors
+/// What the system reports, such as a full disk.
+pub fn write_all_at(file: &File, buffer: &[u8], offset: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::FileExt::write_all_at(file, buffer, offset)
+    }
+    #[cfg(windows)]
+    {
+        use std::os::windows::fs::FileExt;
+        let (mut done, len) = (0, buffer.len());
+        while done < len {
+            match file.seek_write(&buffer[done..], offset + done as u64) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Asks for huge pages under `memory`, which halves the cost of touching it first. Advice only.
+pub fn advise_huge_pages(memory: &mut [u8]) {
+    #[cfg(target_os = "linux")]
+    {
+        const PAGE: usize = 4096;
+        let start = (memory.as_ptr() as usize).next_multiple_of(PAGE);
+        let stop = (memory.as_ptr() as usize + memory.len()) / PAGE * PAGE;
+        if stop > start {
+            // SAFETY: the range lies within `memory`, which is borrowed mutably; MADV_HUGEPAGE
+            // changes no content, and its failure is harmless.
+            unsafe {
+                libc::madvise(start as *mut libc::c_void, stop - start, libc::MADV_HUGEPAGE);
+            }
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = memory;
+}
+
+/// The process's resident memory now, in bytes; None where the system does not tell.
+pub fn resident_memory() -> Option<u64> {
+    status_field("VmRSS:")
+}
+
+/// The highest resident memory that the process had so far, in bytes.
+pub fn peak_resident_memory() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        status_field("VmHWM:")
+    }
+    #[cfg(all(unix, not(target_os = "linux")))]
+    {
+        // SAFETY: rusage is plain integers, for which zero is valid.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointer is to a live rusage.
+        let failed = unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut usage) } != 0;
+        // macOS counts bytes, the BSDs kilobytes.
+        let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
+        (!failed).then(|| usage.ru_maxrss as u64 * unit)
+    }
+    #[cfg(not(unix))]
+    {
+        None
+    }
+}
+
+/// Bytes that the machine, or the tightest cgroup above this process, leaves free.
+pub fn available_memory() -> Option<u64> {
+    let machine = machine_available();
+    match (machine, cgroup_available()) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// A field of /proc/self/status in bytes.
+fn status_field(name: &str) -> Option<u64> {
+    field(&std::fs::read_to_string("/proc/self/status").ok()?, name)
+}
+
+/// The number behind `name`, given in kB, in bytes.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|l| l.strip_prefix(name))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()?.saturating_mul(1024))
+}
+
+#[cfg(not(target_os = "macos"))]
+fn machine_available() -> Option<u64> {
+    field(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
+}
+
+/// macOS has no such figure short of Mach calls: half of the installed memory stands for it.
+#[cfg(target_os = "macos")]
+fn machine_available() -> Option<u64> {
+    // SAFETY: sysconf only reads its argument.
+    let (pages, size) =
+        unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    (pages > 0 && size > 0).then(|| pages as u64 / 2 * size as u64)
+}
+
+/// What the cgroups (version 2, or version 1's memory controller) leave; None outside of one.
+fn cgroup_available() -> Option<u64> {
+    let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let mut least = None;
+    for line in own.lines() {
+        let mut parts = line.splitn(3, ':');
+        let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
+        let (root, limit, used) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max", "memory.current"),
+            c if c.split(',').any(|c| c == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes")
+            }
+            _ => continue,
+        };
+        let number = |dir: &std::path::Path, file: &str| -> Option<u64> {
+            std::fs::read_to_string(dir.join(file)).ok()?.trim().parse().ok()
+        };
+        // A limit may stand at any ancestor, and in a container the path may not be visible.
+        let mut dir = std::path::PathBuf::from(root).join(path.trim_start_matches('/'));
+        loop {
+            if let (Some(limit), Some(used)) = (number(&dir, limit), number(&dir, used)) {
+                let free = limit.saturating_sub(used);
+                least = Some(least.map_or(free, |l: u64| l.min(free)));
+            }
+            if dir.as_os_str() == root || !dir.pop() {
+                break;
+            }
+        }
+    }
+    least
+}
