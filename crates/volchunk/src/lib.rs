@@ -6,6 +6,7 @@
 //! - [`Region`], [`Halo`], [`ChunkGrid`], [`Chunk`]: how a volume is divided.
 //! - [`View`], [`Buffer`], [`Source`], [`Sink`]: where voxels lie, come from and go to.
 //! - [`Op`], [`Pipeline`]: what is computed, and which input a region of the output needs.
+//! - [`plan()`] and [`run()`]: what a job will cost, and carrying it out on every core.
 //!
 //! Coordinates are `u64` voxels, half-open, slowest axis first; voxel centres lie at integers.
 
@@ -15,11 +16,16 @@ mod error;
 mod geometry;
 mod op;
 pub mod os;
+mod run;
 mod volume;
 
 pub use error::{Error, ErrorKind, Result};
 pub use geometry::{Chunk, ChunkGrid, Coords, Halo, Region};
 pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
+pub use run::{
+    ByteBudget, Control, Memory, Plan, PlanRequest, Progress, Report, StorageRequest,
+    for_each_chunk, plan, run,
+};
 pub use volume::{
     ArraySink, ArraySource, Axis, AxisKind, AxisMap, Bool, Boundary, Buffer, Dtype, Element,
     Scratch, Sink, Source, StorageGrid, View, ViewMut, VolumeInfo,

@@ -8,6 +8,7 @@ use std::fmt::Debug;
 
 pub use block::Block;
 pub use need::{AxisNeed, Scale};
+pub(crate) use pipeline::Reader;
 pub use pipeline::{Input, Pipeline, Step};
 
 use crate::{Buffer, Region, Result, Scratch, VolumeInfo};

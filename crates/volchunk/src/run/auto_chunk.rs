@@ -1,0 +1,147 @@
+//! The default chunk shape: from what the input and output store, the halo, and the cap.
+
+use super::plan::{Plan, PlanRequest, StorageRequest, over_memory, plan_for};
+use crate::{AxisKind, Coords, ErrorKind, Result, Scale};
+
+/// The plan whose chunk shape costs least among multiples of the storage unit, under the cap.
+///
+/// # Errors
+/// [`ErrorKind::OverMemory`] if not even the smallest fits.
+pub(super) fn choose(request: &PlanRequest<'_>) -> Result<Plan> {
+    let mut unit = unit(request);
+    loop {
+        let (best, smallest) = survey(request, &unit)?;
+        if let Some(plan) = best {
+            return Ok(plan);
+        }
+        // Storage units too large for the cap: parts of them are read more than once, but fit.
+        let halved = halve(request, &unit);
+        match smallest {
+            Some(plan) if halved == unit => {
+                let advice = match plan.workers {
+                    1 => "not even one such chunk fits".to_owned(),
+                    n => format!("no smaller chunk fits {n} workers; try fewer"),
+                };
+                return Err(over_memory(&plan, &advice));
+            }
+            None if halved == unit => return plan_for(request, &unit),
+            _ => unit = halved,
+        }
+    }
+}
+
+/// The cheapest plan that fits, and the smallest that does not, over multiples of `unit`.
+fn survey(request: &PlanRequest<'_>, unit: &[u64]) -> Result<(Option<Plan>, Option<Plan>)> {
+    let mut best: Option<(f64, Plan)> = None;
+    let mut smallest: Option<Plan> = None;
+    for chunk in candidates(request, unit) {
+        let plan = match plan_for(request, &chunk) {
+            Err(e) if e.kind() == ErrorKind::Misaligned => continue,
+            plan => plan?,
+        };
+        if plan.memory.peak > plan.memory.cap {
+            if smallest.as_ref().is_none_or(|s| plan.memory.peak < s.memory.peak) {
+                smallest = Some(plan);
+            }
+            continue;
+        }
+        let cost = cost(&plan);
+        if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+            best = Some((cost, plan));
+        }
+    }
+    Ok((best.map(|(_, plan)| plan), smallest))
+}
+
+/// Half of `unit` on its longest spatial axis, unless the output's storage forbids it.
+fn halve(request: &PlanRequest<'_>, unit: &[u64]) -> Coords {
+    let mut unit = Coords::from_slice(unit);
+    let explicit = matches!(&request.storage, StorageRequest::Chunked { chunk, shard } if chunk.is_some() || shard.is_some());
+    let spatial = request.pipeline.output().spatial_axes();
+    if let Some(&axis) = spatial.iter().max_by_key(|&&a| unit[a]).filter(|_| !explicit)
+        && unit[axis] > 8
+    {
+        unit[axis] = unit[axis].div_ceil(2);
+    }
+    unit
+}
+
+/// Work per voxel kept, relative: halos, idle workers at the end, a little for memory held and for
+/// storage chunks that are decoded again.
+fn cost(plan: &Plan) -> f64 {
+    let chunks = plan.grid.len() as f64;
+    let workers = plan.workers as f64;
+    let idle = (chunks / workers).ceil() * workers / chunks;
+    let held = plan.memory.per_worker as f64 / 1e9;
+    plan.halo_overhead * idle + held + 0.05 * (plan.amplification_worst - 1.0)
+}
+
+/// Powers of two times the unit, on every spatial axis; the unit itself on the others.
+fn candidates(request: &PlanRequest<'_>, unit: &[u64]) -> Vec<Coords> {
+    let out = request.pipeline.output();
+    let domain = request.roi.as_ref().map_or(&out.shape[..], |r| r.shape());
+    let mut shapes: Vec<Coords> = vec![Coords::new()];
+    for a in 0..out.ndim() {
+        let mut lengths = vec![unit[a].min(domain[a].max(1))];
+        if out.axes[a].kind == AxisKind::Space {
+            let doubled =
+                (1..6).map(|k| unit[a].saturating_mul(1 << k)).take_while(|&n| n < domain[a] * 2);
+            lengths.extend(doubled.map(|n| if n >= domain[a] { domain[a] } else { n }));
+            lengths.dedup();
+        }
+        shapes = shapes
+            .iter()
+            .flat_map(|s| {
+                lengths.iter().map(move |&n| {
+                    let mut s = s.clone();
+                    s.push(n);
+                    s
+                })
+            })
+            .collect();
+    }
+    shapes
+}
+
+/// The least chunk worth while: what the output must store in one piece, else what the input
+/// stores in one piece, else a size at which halos and calls cost little.
+fn unit(request: &PlanRequest<'_>) -> Coords {
+    let out = request.pipeline.output();
+    if let StorageRequest::Chunked { chunk, shard } = &request.storage
+        && let Some(unit) = shard.as_ref().or(chunk.as_ref())
+    {
+        return unit.clone();
+    }
+    let stored = input_unit(request);
+    (0..out.ndim())
+        .map(|a| match (out.axes[a].kind, &stored) {
+            (_, Some(unit)) => unit[a],
+            (AxisKind::Space, None) => 32,
+            _ => 1,
+        })
+        .collect()
+}
+
+/// The first source's storage chunk, seen from the result; None where it has none.
+fn input_unit(request: &PlanRequest<'_>) -> Option<Coords> {
+    let storage = request.pipeline.sources().first()?.storage.as_ref()?;
+    let out = request.pipeline.output();
+    let mut unit: Coords = smallvec::smallvec![1; out.ndim()];
+    for (a, &length) in storage.chunk.iter().enumerate() {
+        // Follow the axis through the chain; where an op reads all of it, it drives nothing.
+        let (mut axis, mut scale) = (Some(a), Scale::ONE);
+        for step in request.pipeline.steps() {
+            let need = axis.and_then(|a| step.op.needs(0).get(a));
+            axis = need.and_then(|n| n.output_axis);
+            if let Some(need) = need {
+                scale.num = scale.num.saturating_mul(need.scale.num);
+                scale.den = scale.den.saturating_mul(need.scale.den);
+            }
+        }
+        if let Some(axis) = axis.filter(|&a| a < unit.len()) {
+            unit[axis] = (length.saturating_mul(scale.den) / scale.num.max(1))
+                .clamp(1, out.shape[axis].max(1));
+        }
+    }
+    Some(unit)
+}

@@ -1,0 +1,427 @@
+//! Storage chunks decoded once, and what pending chunks still need of them.
+//!
+//! A chunk with a halo touches the storage chunks of its neighbours, up to 27 in 3-D; decoding all
+//! of them for every chunk would decode the volume many times over. Chunks are started in the
+//! order of their numbers, so it is known which of them are still to come. When a storage chunk is
+//! read, the boxes of it that later chunks need are kept: all of it where one of them needs all of
+//! it, else thin strips. When a chunk is done, what only it needed is freed. Above its byte budget
+//! the cache keeps nothing new, and the storage chunk is read again.
+
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64, atomic::Ordering},
+};
+
+use super::footprint::Footprint;
+use crate::{Buffer, ChunkGrid, Coords, Region, Result, Scratch, Source, ViewMut};
+
+/// One source behind the cache.
+pub(super) struct HaloCache<'a> {
+    source: &'a dyn Source,
+    unit: Coords,
+    storage_counts: Coords,
+    grid: &'a ChunkGrid,
+    /// Per source axis.
+    axes: Vec<AxisTouch>,
+    budget: usize,
+    state: Mutex<State>,
+    arrived: Condvar,
+    decoded: AtomicU64,
+}
+
+/// Which chunks touch which storage chunks along one source axis.
+struct AxisTouch {
+    driver: usize,
+    /// Per storage chunk: every chunk index that reads it, and the voxels it reads there.
+    by_storage: Vec<Vec<(u64, Range<u64>)>>,
+    /// Per chunk index: the storage chunks it reads, ascending.
+    by_chunk: Vec<Vec<u64>>,
+}
+
+struct State {
+    entries: HashMap<u64, Entry>,
+    bytes: usize,
+    memory: Scratch,
+}
+
+/// What is known of one storage chunk while chunks that touch it are pending.
+struct Entry {
+    /// Chunks that touch it and are not done.
+    pending: u64,
+    /// Some worker is reading it; others wait.
+    reading: bool,
+    held: Vec<Held>,
+}
+
+#[derive(Clone)]
+struct Held {
+    region: Region,
+    voxels: Arc<Buffer>,
+}
+
+impl Held {
+    fn bytes(&self) -> usize {
+        self.voxels.bytes().len()
+    }
+}
+
+impl<'a> HaloCache<'a> {
+    /// A cache for `source`, or None where nothing would be shared: no storage chunks, no budget,
+    /// or a need that is not one grid axis per source axis.
+    pub(super) fn new(
+        source: &'a dyn Source,
+        grid: &'a ChunkGrid,
+        footprint: &Footprint,
+        budget: u64,
+    ) -> Option<Self> {
+        let storage = source.info().storage.as_ref()?;
+        let driven: Vec<usize> = footprint.axes.iter().map_while(|a| a.driver).collect();
+        let every = (0..grid.ndim()).all(|a| driven.contains(&a));
+        if budget == 0
+            || driven.len() != source.info().ndim()
+            || !every
+            || !super::plan::is_shared(footprint, storage)
+        {
+            return None;
+        }
+        let unit = storage.chunk.clone();
+        let storage_counts: Coords =
+            source.info().shape.iter().zip(&unit).map(|(n, &u)| n.div_ceil(u)).collect();
+        let axes = footprint
+            .axes
+            .iter()
+            .enumerate()
+            .map(|(a, axis)| {
+                let mut by_storage = vec![Vec::new(); storage_counts[a] as usize];
+                let mut by_chunk = vec![Vec::new(); axis.ranges.len()];
+                for (i, ranges) in axis.ranges.iter().enumerate() {
+                    let touched: &mut Vec<u64> = &mut by_chunk[i];
+                    for r in ranges {
+                        touched.extend(r.start / unit[a]..r.end.div_ceil(unit[a]));
+                    }
+                    touched.sort_unstable();
+                    touched.dedup();
+                    for &s in touched.iter() {
+                        let (lo, hi) = (s * unit[a], (s + 1) * unit[a]);
+                        let clipped = ranges.iter().map(|r| r.start.max(lo)..r.end.min(hi));
+                        let inside: Vec<_> = clipped.filter(|r| r.start < r.end).collect();
+                        let start = inside.iter().map(|r| r.start).min().unwrap_or(lo);
+                        let stop = inside.iter().map(|r| r.end).max().unwrap_or(lo);
+                        by_storage[s as usize].push((i as u64, start..stop));
+                    }
+                }
+                AxisTouch { driver: axis.driver.unwrap_or(a), by_storage, by_chunk }
+            })
+            .collect();
+        Some(Self {
+            source,
+            unit,
+            storage_counts,
+            grid,
+            axes,
+            budget: usize::try_from(budget).unwrap_or(usize::MAX),
+            state: Mutex::new(State {
+                entries: HashMap::new(),
+                bytes: 0,
+                memory: Scratch::with_limit(budget),
+            }),
+            arrived: Condvar::new(),
+            decoded: AtomicU64::new(0),
+        })
+    }
+
+    /// Bytes read from the source so far, decoded.
+    pub(super) fn decoded(&self) -> u64 {
+        self.decoded.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads `region` into `out` for chunk `number`, which reads nothing outside its footprint.
+    pub(super) fn read(
+        &self,
+        number: u64,
+        region: &Region,
+        mut out: ViewMut<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let spans: Vec<Range<u64>> =
+            region.ranges().zip(&self.unit).map(|(r, &u)| r.start / u..r.end.div_ceil(u)).collect();
+        let mut failure = Ok(());
+        product(&spans, &mut |index| {
+            if failure.is_ok() {
+                let part = self.box_of(index).intersect(region);
+                let place = part.relative_to(region.start());
+                failure = self.read_part(number, index, &part, out.part_mut(&place), scratch);
+            }
+        });
+        failure
+    }
+
+    /// Reads `part`, which lies in the storage chunk at `index`.
+    fn read_part(
+        &self,
+        number: u64,
+        index: &[u64],
+        part: &Region,
+        mut out: ViewMut<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let key = self.key(index);
+        let mut state = self.lock();
+        loop {
+            let entry = state.entries.entry(key).or_insert_with(|| Entry {
+                pending: self.touching(index),
+                reading: false,
+                held: Vec::new(),
+            });
+            if let Some(held) = entry.held.iter().find(|h| h.region.contains(part)).cloned() {
+                drop(state);
+                out.copy_from(&held.voxels.view().part(&part.relative_to(held.region.start())));
+                return Ok(());
+            }
+            if !entry.reading {
+                entry.reading = true;
+                break;
+            }
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let room = self.budget.saturating_sub(state.bytes);
+        drop(state);
+
+        let (read, keep) = self.choose(number, index, part, room);
+        let result = self.read_and_keep(part, &read, &keep, out, scratch);
+        let mut state = self.lock();
+        let outcome = result.map(|kept| state.keep(key, kept));
+        if let Some(entry) = state.entries.get_mut(&key) {
+            entry.reading = false;
+        }
+        drop(state);
+        self.arrived.notify_all();
+        outcome
+    }
+
+    /// Reads `read` from the source, copies `part` of it out, and returns the boxes `keep`.
+    fn read_and_keep(
+        &self,
+        part: &Region,
+        read: &Region,
+        keep: &[Region],
+        mut out: ViewMut<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<Vec<Held>> {
+        let dtype = self.source.info().dtype;
+        self.decoded.fetch_add(read.voxels() * dtype.size() as u64, Ordering::Relaxed);
+        if keep.is_empty() && read == part {
+            self.source.read(read, out, scratch)?;
+            return Ok(Vec::new());
+        }
+        let whole = keep.len() == 1 && keep[0] == *read;
+        let mut buffer = match whole {
+            true => self.lock().memory.take(read.shape(), dtype),
+            false => scratch.take(read.shape(), dtype),
+        };
+        self.source.read(read, buffer.view_mut(), scratch)?;
+        out.copy_from(&buffer.view().part(&part.relative_to(read.start())));
+        if whole {
+            return Ok(vec![Held { region: read.clone(), voxels: Arc::new(buffer) }]);
+        }
+        let kept = keep.iter().map(|k| self.cut(&buffer, read, k)).collect();
+        scratch.give(buffer);
+        Ok(kept)
+    }
+
+    /// A copy of the box `keep` out of `from`, which holds `region`.
+    fn cut(&self, from: &Buffer, region: &Region, keep: &Region) -> Held {
+        let mut buffer = self.lock().memory.take(keep.shape(), from.dtype());
+        buffer.view_mut().copy_from(&from.view().part(&keep.relative_to(region.start())));
+        Held { region: keep.clone(), voxels: Arc::new(buffer) }
+    }
+
+    /// What to read of a storage chunk of which chunk `number` needs `part`, and which boxes of it
+    /// to keep with `room` bytes left.
+    fn choose(
+        &self,
+        number: u64,
+        index: &[u64],
+        part: &Region,
+        room: usize,
+    ) -> (Region, Vec<Region>) {
+        let later = self.later_boxes(number, index);
+        let all = later.iter().fold(part.clone(), |all, b| bound(&all, b));
+        let keep = tidy(later.clone(), &all);
+        if self.bytes_of(&keep) <= room {
+            return (if keep.is_empty() { part.clone() } else { all }, keep);
+        }
+        // No room for all: keep what costs no further decoding, because it ends before `part` does.
+        let cheap = later.into_iter().filter(|b| b.stop(0) <= part.stop(0)).collect::<Vec<_>>();
+        let all = cheap.iter().fold(part.clone(), |all, b| bound(&all, b));
+        let keep = tidy(cheap, &all);
+        if self.bytes_of(&keep) <= room { (all, keep) } else { (part.clone(), Vec::new()) }
+    }
+
+    fn bytes_of(&self, boxes: &[Region]) -> usize {
+        boxes.iter().map(|b| b.voxels() as usize * self.source.info().dtype.size()).sum()
+    }
+
+    /// The boxes of the storage chunk at `index` that chunks behind `number` need; one within
+    /// another is left out.
+    fn later_boxes(&self, number: u64, index: &[u64]) -> Vec<Region> {
+        let mut boxes: Vec<Region> = Vec::new();
+        let touch: Vec<&[(u64, Range<u64>)]> = self
+            .axes
+            .iter()
+            .zip(index)
+            .map(|(axis, &s)| &axis.by_storage[s as usize][..])
+            .collect();
+        let spans: Vec<Range<u64>> = touch.iter().map(|t| 0..t.len() as u64).collect();
+        // A storage chunk far larger than a chunk is kept whole: its boxes would cover it anyway.
+        const MANY: u64 = 512;
+        if self.touching(index) > MANY {
+            return vec![self.box_of(index)];
+        }
+        let mut chunk: Coords = smallvec::smallvec![0; self.grid.ndim()];
+        product(&spans, &mut |choice| {
+            for (a, &k) in choice.iter().enumerate() {
+                chunk[self.axes[a].driver] = touch[a][k as usize].0;
+            }
+            if self.grid.number_of(&chunk) <= number {
+                return;
+            }
+            let ranges = choice.iter().enumerate().map(|(a, &k)| touch[a][k as usize].1.clone());
+            let needed = Region::from_ranges(ranges);
+            if !boxes.iter().any(|b| b.contains(&needed)) {
+                boxes.retain(|b| !needed.contains(b));
+                boxes.push(needed);
+            }
+        });
+        boxes
+    }
+
+    /// Tells that chunk `number` is done: what no later chunk needs is freed.
+    pub(super) fn done(&self, number: u64) {
+        let index = self.grid.index_of(number);
+        let touched: Vec<&[u64]> =
+            self.axes.iter().map(|axis| &axis.by_chunk[index[axis.driver] as usize][..]).collect();
+        let spans: Vec<Range<u64>> = touched.iter().map(|t| 0..t.len() as u64).collect();
+        product(&spans, &mut |choice| {
+            let storage: Coords =
+                choice.iter().zip(&touched).map(|(&k, t)| t[k as usize]).collect();
+            self.release(number, &storage);
+        });
+    }
+
+    fn release(&self, number: u64, index: &[u64]) {
+        let key = self.key(index);
+        let mut state = self.lock();
+        let Some(entry) = state.entries.get_mut(&key) else { return };
+        entry.pending = entry.pending.saturating_sub(1);
+        if entry.pending == 0 && !entry.reading {
+            let held = std::mem::take(&mut entry.held);
+            state.entries.remove(&key);
+            state.free(held);
+            return;
+        }
+        // A whole storage chunk whose owner is done shrinks to the strips that are still needed.
+        if entry.reading || entry.held.len() != 1 || entry.held[0].region != self.box_of(index) {
+            return;
+        }
+        let keep = self.later_boxes(number, index);
+        if self.bytes_of(&keep) * 2 > entry.held[0].bytes() {
+            return;
+        }
+        let whole = entry.held[0].clone();
+        entry.reading = true;
+        drop(state);
+        let strips: Vec<Held> =
+            keep.iter().map(|k| self.cut(&whole.voxels, &whole.region, k)).collect();
+        drop(whole);
+        let mut state = self.lock();
+        if let Some(entry) = state.entries.get_mut(&key) {
+            entry.reading = false;
+            let bytes: usize = strips.iter().map(Held::bytes).sum();
+            let old = std::mem::replace(&mut entry.held, strips);
+            let done = entry.pending == 0;
+            state.bytes += bytes;
+            state.free(old);
+            // The last chunk that needed it may have ended meanwhile.
+            if done && let Some(entry) = state.entries.remove(&key) {
+                state.free(entry.held);
+            }
+        }
+        drop(state);
+        self.arrived.notify_all();
+    }
+
+    fn box_of(&self, index: &[u64]) -> Region {
+        Region::from_ranges(index.iter().enumerate().map(|(a, &s)| {
+            let start = s * self.unit[a];
+            start..(start + self.unit[a]).min(self.source.info().shape[a])
+        }))
+    }
+
+    fn key(&self, index: &[u64]) -> u64 {
+        index.iter().zip(&self.storage_counts).fold(0, |k, (&i, &n)| k * n + i)
+    }
+
+    /// How many chunks read the storage chunk at `index`.
+    fn touching(&self, index: &[u64]) -> u64 {
+        self.axes.iter().zip(index).map(|(a, &s)| a.by_storage[s as usize].len() as u64).product()
+    }
+}
+
+impl State {
+    /// Adds what was kept of a storage chunk, in place of what lies within it.
+    fn keep(&mut self, key: u64, kept: Vec<Held>) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        self.bytes += kept.iter().map(Held::bytes).sum::<usize>();
+        let within = |h: &mut Held| kept.iter().any(|k| k.region.contains(&h.region));
+        let replaced: Vec<Held> = entry.held.extract_if(.., within).collect();
+        entry.held.extend(kept);
+        self.free(replaced);
+    }
+
+    fn free(&mut self, held: Vec<Held>) {
+        for h in held {
+            self.bytes = self.bytes.saturating_sub(h.bytes());
+            // Another worker may still copy from it; then its memory is simply dropped later.
+            if let Ok(buffer) = Arc::try_unwrap(h.voxels) {
+                self.memory.give(buffer);
+            }
+        }
+    }
+}
+
+/// The smallest box around both.
+fn bound(a: &Region, b: &Region) -> Region {
+    Region::from_ranges(
+        a.ranges().zip(b.ranges()).map(|(a, b)| a.start.min(b.start)..a.end.max(b.end)),
+    )
+}
+
+/// `boxes`, or the one box `all` around them if that holds no more.
+fn tidy(boxes: Vec<Region>, all: &Region) -> Vec<Region> {
+    let sum = boxes.iter().map(Region::voxels).fold(0, u64::saturating_add);
+    if boxes.len() > 1 && sum >= all.voxels() { vec![all.clone()] } else { boxes }
+}
+
+/// Calls `each` with every index of the product of `spans`, in C order.
+fn product(spans: &[Range<u64>], each: &mut impl FnMut(&[u64])) {
+    if spans.iter().any(|s| s.is_empty()) {
+        return;
+    }
+    let mut index: Coords = spans.iter().map(|s| s.start).collect();
+    loop {
+        each(&index);
+        let Some(axis) = (0..spans.len()).rev().find(|&a| index[a] + 1 < spans[a].end) else {
+            return;
+        };
+        index[axis] += 1;
+        for a in axis + 1..spans.len() {
+            index[a] = spans[a].start;
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! What a run will cost, known before any work.
+
+use super::{
+    auto_chunk,
+    footprint::{Footprint, Visit, visits},
+};
+use crate::{
+    ChunkGrid, Coords, Error, ErrorKind, Input, Pipeline, Region, Result, StorageGrid, VolumeInfo,
+    os,
+};
+
+/// How the output is to be stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum StorageRequest {
+    /// As voxels one behind the other: any region can be written.
+    #[default]
+    Flat,
+    /// In storage chunks, perhaps in shards; what is None is chosen.
+    Chunked {
+        /// Shape of a storage chunk.
+        chunk: Option<Coords>,
+        /// Shape of a shard; None: no shards.
+        shard: Option<Coords>,
+    },
+}
+
+/// What a plan is made from.
+#[derive(Clone)]
+pub struct PlanRequest<'a> {
+    /// The ops, bound to their inputs.
+    pub pipeline: &'a Pipeline,
+    /// The region of the result that is wanted; None: all of it.
+    pub roi: Option<Region>,
+    /// Shape of a chunk, one length per axis of the result; None: chosen.
+    pub chunk: Option<Coords>,
+    /// How the output is to be stored.
+    pub storage: StorageRequest,
+    /// Threads; None: as many as the process may use.
+    pub workers: Option<usize>,
+    /// Most bytes that the process may hold; None: half of what the machine leaves.
+    pub memory: Option<u64>,
+    /// [`Source::read_overhead`](crate::Source::read_overhead), the largest of the sources.
+    pub read_overhead: u64,
+    /// [`Sink::write_overhead`](crate::Sink::write_overhead) of an output of this description.
+    pub write_overhead: &'a dyn Fn(&VolumeInfo) -> u64,
+}
+
+/// Projected memory, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// What the process holds before it begins.
+    pub base: u64,
+    /// What one worker holds at most.
+    pub per_worker: u64,
+    /// What decoded neighbours of storage chunks may hold.
+    pub halo_cache: u64,
+    /// All of it, with every worker busy.
+    pub peak: u64,
+    /// The cap.
+    pub cap: u64,
+}
+
+/// What a run will do and cost.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The chunks, over the region of interest, in coordinates of the whole result.
+    pub grid: ChunkGrid,
+    /// The output: the region of interest, its origin moved accordingly, its storage.
+    pub output: VolumeInfo,
+    /// Threads.
+    pub workers: usize,
+    /// Projected memory.
+    pub memory: Memory,
+    /// Voxels computed and read, halos included, over what one chunk of the whole would take.
+    pub halo_overhead: f64,
+    /// Bytes of input that the result depends on.
+    pub needed_bytes: u64,
+    /// Decoded bytes if each storage chunk is decoded once, over `needed_bytes`.
+    pub amplification_best: f64,
+    /// Decoded bytes if each chunk decodes its neighbours anew, over `needed_bytes`.
+    pub amplification_worst: f64,
+}
+
+/// States what a run will cost.
+///
+/// # Errors
+/// [`ErrorKind::OverMemory`] above the cap, with a chunk shape that fits;
+/// [`ErrorKind::Misaligned`] where cores would share a storage chunk or shard, with the nearest
+/// shape that aligns; a zero-sized result; a region outside of it.
+pub fn plan(request: &PlanRequest<'_>) -> Result<Plan> {
+    let out = request.pipeline.output();
+    if let Some(axis) = out.shape.iter().position(|&n| n == 0) {
+        return Err(Error::argument(format!(
+            "axis {axis} ({}) of the result {:?} has no voxels; every axis needs at least 1",
+            out.axes[axis].name, out.shape
+        )));
+    }
+    if let Some(roi) = &request.roi {
+        roi.check_within(&out.shape, "the region of interest")?;
+        if roi.is_empty() {
+            return Err(Error::argument(format!("the region of interest {roi} holds no voxel")));
+        }
+    }
+    check_storage(request)?;
+    match &request.chunk {
+        Some(chunk) => {
+            let plan = plan_for(request, chunk)?;
+            if plan.memory.peak <= plan.memory.cap {
+                return Ok(plan);
+            }
+            let advice = match auto_chunk::choose(request) {
+                Ok(fits) => format!("chunk {} would fit", comma(fits.grid.chunk_shape())),
+                Err(_) => "no chunk shape fits with so many workers".to_owned(),
+            };
+            Err(over_memory(&plan, &advice))
+        }
+        None => auto_chunk::choose(request),
+    }
+}
+
+/// The refusal of a plan above its cap.
+pub(super) fn over_memory(plan: &Plan, advice: &str) -> Error {
+    let m = plan.memory;
+    Error::new(
+        ErrorKind::OverMemory,
+        format!(
+            "chunk {} on {} workers needs {} of memory, the cap is {}: {} for the process, {} for \
+             each worker, {} for neighbouring storage chunks; {advice}",
+            comma(plan.grid.chunk_shape()),
+            plan.workers,
+            mib(m.peak),
+            mib(m.cap),
+            mib(m.base),
+            mib(m.per_worker),
+            mib(m.halo_cache),
+        ),
+    )
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+pub(super) fn comma(shape: &[u64]) -> String {
+    shape.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// Refuses storage chunks and shards that no grid could serve.
+fn check_storage(request: &PlanRequest<'_>) -> Result<()> {
+    let StorageRequest::Chunked { chunk, shard } = &request.storage else { return Ok(()) };
+    let ndim = request.pipeline.output().ndim();
+    for (what, shape) in [("storage chunk", chunk), ("shard", shard)] {
+        let Some(shape) = shape else { continue };
+        if shape.len() != ndim || shape.contains(&0) {
+            return Err(Error::argument(format!(
+                "{what} {} must have {ndim} lengths of at least 1",
+                comma(shape)
+            )));
+        }
+    }
+    if let (Some(chunk), Some(shard)) = (chunk, shard)
+        && let Some(axis) = (0..ndim).find(|&a| shard[a] % chunk[a] != 0)
+    {
+        return Err(Error::argument(format!(
+            "shard {} is not a multiple of storage chunk {} on axis {axis}",
+            comma(shard),
+            comma(chunk)
+        )));
+    }
+    Ok(())
+}
+
+/// The plan for one chunk shape, whether or not it fits under the cap.
+pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan> {
+    let out = request.pipeline.output();
+    let domain = request.roi.clone().unwrap_or_else(|| Region::whole(&out.shape));
+    let grid = ChunkGrid::over(&out.shape, domain, chunk)?;
+    let output = VolumeInfo {
+        shape: Coords::from_slice(grid.domain().shape()),
+        storage: choose_storage(request, &grid)?,
+        axes: out
+            .axes
+            .iter()
+            .zip(grid.domain().start())
+            .map(|(axis, &start)| {
+                let mut axis = axis.clone();
+                axis.origin += start as f64 * axis.scale.unwrap_or(1.0);
+                axis
+            })
+            .collect(),
+        dtype: out.dtype,
+    };
+    let visits = visits(request.pipeline, &grid);
+    let whole = visits_of_whole(request.pipeline, &grid)?;
+    let workers = request
+        .workers
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+        .clamp(1, usize::try_from(grid.len()).unwrap_or(usize::MAX));
+    let cap = request.memory.unwrap_or_else(|| os::available_memory().map_or(2 << 30, |m| m / 2));
+    let write_overhead = (request.write_overhead)(&output);
+    let per_worker = peak(request, &visits, 0) + request.read_overhead + write_overhead;
+    let base = os::resident_memory().unwrap_or(0) + BASE_GROWTH;
+    let held = base.saturating_add(per_worker.saturating_mul(workers as u64));
+    let halo_cache = halo_cache_bytes(request, &visits).min(cap.saturating_sub(held));
+
+    let total = |v: &[Visit], counts: &[u64]| -> f64 {
+        v.iter().map(|v| v.footprint.total_voxels(counts) as f64).sum()
+    };
+    let ones = vec![1; grid.ndim()];
+    let reads = source_reads(request.pipeline, &visits, grid.counts());
+    let once = source_reads(request.pipeline, &whole, &ones);
+    let needed = once.needed.max(1.0);
+    Ok(Plan {
+        halo_overhead: total(&visits, grid.counts()) / total(&whole, &ones),
+        needed_bytes: once.needed as u64,
+        amplification_best: once.decoded / needed,
+        amplification_worst: reads.decoded / needed,
+        memory: Memory { base, per_worker, halo_cache, peak: held.saturating_add(halo_cache), cap },
+        grid,
+        output,
+        workers,
+    })
+}
+
+/// What a process grows by beyond what the plan counts: thread stacks, tables, the allocator's
+/// slack. Measured runs stay below.
+const BASE_GROWTH: u64 = 12 << 20;
+
+/// The same pipeline with the whole region as one chunk.
+fn visits_of_whole(pipeline: &Pipeline, grid: &ChunkGrid) -> Result<Vec<Visit>> {
+    let one = ChunkGrid::over(grid.volume(), grid.domain().clone(), grid.domain().shape())?;
+    Ok(visits(pipeline, &one))
+}
+
+struct Reads {
+    needed: f64,
+    decoded: f64,
+}
+
+/// Bytes of the sources that are needed, and that are decoded for them without any cache.
+fn source_reads(pipeline: &Pipeline, visits: &[Visit], counts: &[u64]) -> Reads {
+    let (mut needed, mut decoded) = (0.0, 0.0);
+    for visit in visits {
+        let Input::Source(i) = visit.node else { continue };
+        let info = &pipeline.sources()[i];
+        let size = info.dtype.size() as f64;
+        let voxels = visit.footprint.total_voxels(counts) as f64;
+        needed += voxels * size;
+        decoded += size
+            * match &info.storage {
+                None => voxels,
+                Some(storage) => visit.footprint.total_by(counts, |axis, r| {
+                    let unit = storage.chunk[axis];
+                    (r.end.div_ceil(unit) * unit).min(info.shape[axis]) - r.start / unit * unit
+                }) as f64,
+            };
+    }
+    Reads { needed, decoded }
+}
+
+fn bytes(shape: &[u64], info: &VolumeInfo) -> u64 {
+    Region::whole(shape).voxels().saturating_mul(info.dtype.size() as u64)
+}
+
+fn info_of(pipeline: &Pipeline, node: Input) -> &VolumeInfo {
+    match node {
+        Input::Source(i) => &pipeline.sources()[i],
+        Input::Step { step, output } => &pipeline.steps()[step].op.outputs()[output].info,
+    }
+}
+
+/// Bytes that evaluating `visits[at]` holds at most, its result included.
+fn peak(request: &PlanRequest<'_>, visits: &[Visit], at: usize) -> u64 {
+    let visit = &visits[at];
+    let largest = visit.footprint.largest();
+    let own = bytes(&largest, info_of(request.pipeline, visit.node));
+    let Input::Step { step, .. } = visit.node else {
+        // A storage chunk is decoded beside the region that it is copied into.
+        let info = info_of(request.pipeline, visit.node);
+        let decoded = info.storage.as_ref().map_or(0, |s| bytes(&s.chunk, info));
+        return own.saturating_add(decoded);
+    };
+    let op = &request.pipeline.steps()[step].op;
+    let (mut held, mut most) = (0u64, 0u64);
+    for &input in &visit.inputs {
+        let child = &visits[input];
+        let result = bytes(&child.footprint.largest(), info_of(request.pipeline, child.node));
+        let gathered = if child.footprint.is_split() { result } else { 0 };
+        most = most.max(held.saturating_add(gathered).saturating_add(peak(request, visits, input)));
+        held = held.saturating_add(result);
+    }
+    let outputs: u64 = op.outputs().iter().map(|p| bytes(&largest, &p.info)).sum();
+    most.max(held.saturating_add(outputs).saturating_add(op.scratch_bytes(&largest)))
+}
+
+/// Bytes that the halo cache may hold: two layers of storage chunks are all that pending chunks
+/// can still need, and beyond a bound it is cheaper to decode again than to hold more.
+fn halo_cache_bytes(request: &PlanRequest<'_>, visits: &[Visit]) -> u64 {
+    const BOUND: u64 = 64 << 20;
+    let mut wanted = 0u64;
+    for visit in visits {
+        let Input::Source(i) = visit.node else { continue };
+        let info = &request.pipeline.sources()[i];
+        let Some(storage) = &info.storage else { continue };
+        if !is_shared(&visit.footprint, storage) {
+            continue;
+        }
+        let decoded = bytes(&storage.chunk, info);
+        let slowest = visit.footprint.axes.iter().position(|a| a.driver == Some(0));
+        let layer: u64 = (0..info.ndim())
+            .map(|a| {
+                let span = match slowest {
+                    Some(s) if s == a => visit.footprint.axes[a].longest() + storage.chunk[a],
+                    _ => info.shape[a],
+                };
+                span.min(info.shape[a]).div_ceil(storage.chunk[a])
+            })
+            .fold(decoded, u64::saturating_mul);
+        wanted = wanted.saturating_add(layer.min(BOUND.max(8 * decoded)));
+    }
+    wanted
+}
+
+/// Whether some storage chunk is read by more than one chunk.
+pub(super) fn is_shared(footprint: &Footprint, storage: &StorageGrid) -> bool {
+    footprint.axes.iter().zip(&storage.chunk).any(|(axis, &unit)| {
+        let mut last = None;
+        axis.ranges.iter().any(|ranges| {
+            let first = ranges.iter().map(|r| r.start / unit).min();
+            let shares = first.is_some() && last >= first;
+            last = last.max(ranges.iter().map(|r| (r.end.max(1) - 1) / unit).max());
+            shares
+        })
+    })
+}
+
+/// Storage chunks and shards for the output, aligned with the cores.
+fn choose_storage(request: &PlanRequest<'_>, grid: &ChunkGrid) -> Result<Option<StorageGrid>> {
+    let StorageRequest::Chunked { chunk, shard } = &request.storage else { return Ok(None) };
+    let unit = shard.as_ref().or(chunk.as_ref());
+    if let Some(unit) = unit {
+        let aligns = |a: usize| grid.counts()[a] == 1 || grid.chunk_shape()[a] % unit[a] == 0;
+        if let Some(axis) = (0..grid.ndim()).find(|&a| !aligns(a)) {
+            let nearest: Coords = (0..grid.ndim())
+                .map(|a| {
+                    let (c, u) = (grid.chunk_shape()[a], unit[a]);
+                    if aligns(a) { c } else { ((c + u / 2) / u).max(1) * u }
+                })
+                .collect();
+            return Err(Error::new(
+                ErrorKind::Misaligned,
+                format!(
+                    "chunk {} does not align with {} {} on axis {axis}: two chunks would write one \
+                     of them and lose data; the nearest chunk that aligns is {}",
+                    comma(grid.chunk_shape()),
+                    if shard.is_some() { "shard" } else { "storage chunk" },
+                    comma(unit),
+                    comma(&nearest)
+                ),
+            ));
+        }
+    }
+    let core: Coords = match shard {
+        Some(shard) => shard.clone(),
+        None => {
+            (0..grid.ndim()).map(|a| grid.chunk_shape()[a].min(grid.domain().shape()[a])).collect()
+        }
+    };
+    let chunk = match chunk {
+        Some(chunk) => chunk.clone(),
+        None => divide(core, |a| shard.is_none() && grid.counts()[a] == 1),
+    };
+    Ok(Some(StorageGrid { chunk, shard: shard.clone() }))
+}
+
+/// The shape that divides `core` and holds at most 4 Mi voxels, which viewers load at ease. Where
+/// `free`, an axis has one core only, and any length aligns.
+fn divide(mut core: Coords, free: impl Fn(usize) -> bool) -> Coords {
+    const MOST: u64 = 1 << 22;
+    while Region::whole(&core).voxels() > MOST {
+        let Some(axis) = (0..core.len()).max_by_key(|&a| core[a]) else { break };
+        let n = core[axis];
+        core[axis] = if free(axis) {
+            n.div_ceil(2)
+        } else {
+            // The smallest factor; a prime length leaves single voxels, which is legal.
+            let factor = (2..=n).take_while(|f| f * f <= n).find(|f| n % f == 0).unwrap_or(n);
+            n / factor
+        };
+    }
+    core
+}
