@@ -1,10 +1,12 @@
 //! A semaphore that counts bytes.
 
-use std::sync::{
-    Condvar, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
-use std::time::Duration;
 
 use crate::{Error, ErrorKind, Result};
 
@@ -12,7 +14,10 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Debug)]
 pub struct ByteBudget {
     total: u64,
-    free: Mutex<u64>,
+    free: AtomicU64,
+    /// Threads that wait; the lock and the condition are touched only if there are any.
+    waiting: AtomicU64,
+    lock: Mutex<()>,
     freed: Condvar,
 }
 
@@ -26,7 +31,13 @@ pub struct Permit<'a> {
 impl ByteBudget {
     /// A budget of `total` bytes.
     pub fn new(total: u64) -> Self {
-        Self { total, free: Mutex::new(total), freed: Condvar::new() }
+        Self {
+            total,
+            free: AtomicU64::new(total),
+            waiting: AtomicU64::new(0),
+            lock: Mutex::new(()),
+            freed: Condvar::new(),
+        }
     }
 
     /// Waits until `bytes` are free and takes them.
@@ -40,24 +51,33 @@ impl ByteBudget {
                 format!("one chunk needs {bytes} bytes, the budget is {}", self.total),
             ));
         }
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        while *free < bytes {
+        while !self.take(bytes) {
             if cancel.load(Ordering::Relaxed) {
                 return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
             }
-            // The flag has no condition variable of its own, so look at it now and then.
-            let waited = self.freed.wait_timeout(free, Duration::from_millis(50));
-            free = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            let guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            // Bounded, since the flag has no condition of its own, and a return that was missed
+            // between the look and the wait costs no more than this.
+            drop(self.freed.wait_timeout(guard, Duration::from_millis(20)));
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
         }
-        *free -= bytes;
         Ok(Permit { budget: self, bytes })
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let enough = |free: u64| free.checked_sub(bytes);
+        self.free.fetch_update(Ordering::SeqCst, Ordering::SeqCst, enough).is_ok()
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        *self.budget.free.lock().unwrap_or_else(PoisonError::into_inner) += self.bytes;
-        self.budget.freed.notify_all();
+        self.budget.free.fetch_add(self.bytes, Ordering::SeqCst);
+        if self.budget.waiting.load(Ordering::SeqCst) > 0 {
+            let _guard = self.budget.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            self.budget.freed.notify_all();
+        }
     }
 }
 
