@@ -5,6 +5,7 @@
 //!
 //! - [`Region`], [`Halo`], [`ChunkGrid`], [`Chunk`]: how a volume is divided.
 //! - [`View`], [`Buffer`], [`Source`], [`Sink`]: where voxels lie, come from and go to.
+//! - [`split`], [`merge_chunks`], [`merged_shape`]: a volume as chunks, and chunks as one array.
 //! - [`Op`], [`Pipeline`]: what is computed, and which input a region of the output needs.
 //!
 //! Coordinates are `u64` voxels, half-open, slowest axis first; voxel centres lie at integers.
@@ -13,12 +14,14 @@
 
 mod error;
 mod geometry;
+mod merge;
 mod op;
 pub mod os;
 mod volume;
 
 pub use error::{Error, ErrorKind, Result};
 pub use geometry::{Chunk, ChunkGrid, Coords, Halo, Region};
+pub use merge::{merge_chunks, merge_chunks_into, merged_shape, split};
 pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
 pub use volume::{
     ArraySink, ArraySource, Axis, AxisKind, AxisMap, Bool, Boundary, Buffer, Dtype, Element,
