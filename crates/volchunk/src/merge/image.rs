@@ -5,6 +5,7 @@ use std::{
     thread,
 };
 
+use super::rows::join;
 use crate::{
     Buffer, ChunkGrid, Dtype, Error, Region, Result, View, ViewMut,
     geometry::{Chunk, Coords},
@@ -12,9 +13,9 @@ use crate::{
 
 /// Most bytes of output that a thread takes at a time.
 ///
-/// About a huge page: large enough to hide the look-up of chunks, small enough that a page is still
-/// in the cache from being zeroed when its voxels are written.
-const SLAB: u64 = 2 << 20;
+/// Large enough to hide the look-up of chunks, small enough that the voxels of fresh pages are still
+/// in the cache from being zeroed.
+const SLAB: u64 = 1 << 20;
 
 /// Trims the result of every chunk to its core and joins the cores into one new array, which has
 /// the shape of the grid's [`domain`](ChunkGrid::domain).
@@ -141,14 +142,9 @@ fn divide<'a>((region, out): Slab<'a>, slabs: &mut Vec<Slab<'a>>) {
     let Some(axis) = axis else { return slabs.push((region, out)) };
     let half = region.shape()[axis] / 2;
     let cut = region.start()[axis] + half;
-    let side = |keep: std::ops::Range<u64>| {
-        Region::from_ranges(
-            region.ranges().enumerate().map(|(a, r)| if a == axis { keep.clone() } else { r }),
-        )
-    };
     let (low, high) = out.split_at(axis, half);
-    divide((side(region.start()[axis]..cut), low), slabs);
-    divide((side(cut..region.stop(axis)), high), slabs);
+    divide((region.with_range(axis, region.start()[axis]..cut), low), slabs);
+    divide((region.with_range(axis, cut..region.stop(axis)), high), slabs);
 }
 
 /// Writes one slab: the part of every core that lies in it.
@@ -156,19 +152,33 @@ fn fill((slab, mut out): Slab<'_>, grid: &ChunkGrid, chunks: &[View<'_>]) {
     if slab.is_empty() {
         return;
     }
-    let origin = grid.domain().start();
-    let slab_in_volume = slab.translate(origin);
+    let slab = slab.translate(grid.domain().start());
     // The box of chunks whose cores meet the slab.
-    let first = |a: usize| slab.start()[a] / grid.chunk_shape()[a];
-    let last = |a: usize| (slab.stop(a) - 1) / grid.chunk_shape()[a];
+    let of = |a: usize, at: u64| (at - grid.domain().start()[a]) / grid.chunk_shape()[a];
+    let first = |a: usize| of(a, slab.start()[a]);
+    let last = |a: usize| of(a, slab.stop(a) - 1);
+    // The last axis on which they differ; those side by side on it are written together.
+    let side = (0..slab.ndim()).rev().find(|&a| first(a) < last(a));
     let mut index: Coords = (0..slab.ndim()).map(first).collect();
     loop {
-        let number = grid.number_of(&index);
-        let chunk = grid.chunk(number);
-        let part = chunk.core.intersect(&slab_in_volume);
-        let from = chunks[number as usize].part(&part.relative_to(chunk.outer.start()));
-        out.part_mut(&part.relative_to(slab_in_volume.start())).copy_from(&from);
-        let Some(axis) = (0..index.len()).rev().find(|&a| index[a] < last(a)) else { return };
+        let mut pieces = Vec::new();
+        let mut covered = slab.clone();
+        for i in side.map_or(0..1, |side| first(side)..last(side) + 1) {
+            if let Some(side) = side {
+                index[side] = i;
+            }
+            let number = grid.number_of(&index);
+            let chunk = grid.chunk(number);
+            let part = chunk.core.intersect(&slab);
+            pieces.push(chunks[number as usize].part(&part.relative_to(chunk.outer.start())));
+            covered = part;
+        }
+        if let Some(side) = side {
+            covered = covered.with_range(side, slab.range(side));
+        }
+        join(&pieces, side.unwrap_or(0), out.part_mut(&covered.relative_to(slab.start())));
+        let outside = 0..side.unwrap_or(0);
+        let Some(axis) = outside.rev().find(|&a| index[a] < last(a)) else { return };
         index[axis] += 1;
         for a in axis + 1..index.len() {
             index[a] = first(a);

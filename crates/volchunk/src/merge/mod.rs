@@ -1,6 +1,7 @@
 //! Split and merge: a volume as chunks, chunk results as one array again.
 
 mod image;
+mod rows;
 mod shape;
 mod split;
 

@@ -1,5 +1,7 @@
 //! Strided views of voxels, and the one n-d copy.
 
+use smallvec::SmallVec;
+
 use super::Dtype;
 use crate::geometry::{Coords, Region};
 
@@ -273,14 +275,16 @@ impl ViewMut<'_> {
         if self.shape.contains(&0) {
             return;
         }
-        // Merge axes that lie side by side on both sides: fewer, longer rows.
+        // In the order of the written memory, whatever the order of the axes; then merge axes that
+        // lie side by side on both sides: fewer, longer rows.
         let item = self.dtype.size() as u64;
-        let mut axes: Vec<(u64, u64, u64)> = Vec::with_capacity(self.shape.len());
-        for a in 0..self.shape.len() {
-            let (n, to, source) = (self.shape[a], self.strides[a], from.strides[a]);
-            if n == 1 {
-                continue;
-            }
+        let mut ordered: SmallVec<[(u64, u64, u64); 5]> = (0..self.shape.len())
+            .filter(|&a| self.shape[a] != 1)
+            .map(|a| (self.shape[a], self.strides[a], from.strides[a]))
+            .collect();
+        ordered.sort_by_key(|&(_, to, source)| std::cmp::Reverse((to, source)));
+        let mut axes: SmallVec<[(u64, u64, u64); 5]> = SmallVec::new();
+        for (n, to, source) in ordered {
             match axes.last_mut() {
                 Some((pn, pt, ps)) if *pt == to * n && *ps == source * n => {
                     (*pn, *pt, *ps) = (*pn * n, to, source);
