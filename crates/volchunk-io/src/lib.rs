@@ -10,6 +10,7 @@ mod zarr;
 
 pub use file::CountedFile;
 pub use format::{CreateOptions, Format, create, open};
+pub use zarr::{Pyramid, attributes as zarr_attributes, ome_describable, remove as remove_zarr};
 
 #[allow(unused_imports)]
 use volchunk::{Sink, Source};
