@@ -1,11 +1,11 @@
 """Gaussian, uint16 to float32, in memory: volchunk beside SciPy per chunk on the same threads.
 
-    python benches/gaussian_memory.py --ours 'cargo bench -p volchunk-ops --bench gaussian'
+    python benches/gaussian_memory.py
 
-Ours is any command that filters a volume of the same size with the same sigma, and prints lines
-`seconds=<float>`, one a repeat; `{input}` in it becomes the path of the volume as NPY, `{sigma}`,
-`{chunk}`, `{workers}`, `{size}` and `{repeats}` the values. Both run in fresh processes,
-alternating; all repeats count.
+Ours is the bench of volchunk-ops by this name; `--ours` takes any command that filters a
+volume of the same size with the same sigma, and prints a line `seconds=<float>` for each repeat. In
+it `{input}` becomes the path of the volume as NPY, and `{sigma}`, `{chunk}`, `{workers}`, `{size}`
+and `{repeats}` their values. Both run in fresh processes, alternating; all repeats count.
 """
 
 import argparse
@@ -20,11 +20,13 @@ import tempfile
 from measure import alternate, report
 
 HERE = pathlib.Path(__file__).resolve().parent
+OURS = (f"cargo bench --quiet --manifest-path '{HERE.parent / 'Cargo.toml'}' -p volchunk-ops "
+        "--bench gaussian_memory -- {size} {sigma} {chunk} {workers} {repeats}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ours", required=True, help="command that prints seconds=<float> lines")
+    parser.add_argument("--ours", default=OURS, help="command that prints seconds=<float> lines")
     parser.add_argument("--size", type=int, default=512, help="voxels along each axis")
     parser.add_argument("--sigma", type=float, default=2.0)
     parser.add_argument("--chunk", default="64,256,256")

@@ -2,7 +2,7 @@
 
     python tests/interop/run.py path/to/volchunk [NAME...]
 
-A check is a module with `main(volchunk: str, work: pathlib.Path) -> None`: it gets the program and
+A check is a module with `main(program: str, work: pathlib.Path) -> None`: it gets the program and
 an empty folder that is removed afterwards, and raises if anything is wrong. NAME limits the run to
 the checks so named (`zarr` for check_zarr.py). The last line reads `N passed, N failed`; the exit
 code is 1 if any failed, and 2 if there was nothing to run.
