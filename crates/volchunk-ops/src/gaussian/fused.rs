@@ -23,10 +23,11 @@ use super::{
 const SEGMENT: usize = 64;
 /// Output rows that are made together.
 const BATCH: usize = 8;
-/// Bytes of the ring, a part of a core's second-level cache.
-const RING: usize = 288 << 10;
+/// Bytes of the ring. It may exceed the second-level cache a little: it is read in order, and the
+/// more planes are made together, the fewer input rows are read again.
+const RING: usize = 640 << 10;
 /// Output planes that are made together, at least and at most.
-const GROUP: (usize, usize) = (4, 16);
+const GROUP: (usize, usize) = (4, 12);
 /// Output voxels of a row that are made together, at least, if the row has so many.
 const TILE: usize = 512;
 
@@ -175,7 +176,14 @@ impl<'a> Fused<'a> {
                         for (b, position) in rows.enumerate() {
                             let from = &staged[b * layout.staged_row * size_of::<f64>()..];
                             let to = &mut ring[slot(position)..];
-                            self.z_pass::<Mid>(z0..z0 + group, position, from, columns.len, column, to);
+                            self.z_pass::<Mid>(
+                                z0..z0 + group,
+                                position,
+                                from,
+                                columns.len,
+                                column,
+                                to,
+                            );
                         }
                     }
                     for (j, tap) in y_taps.iter_mut().enumerate() {
@@ -231,7 +239,8 @@ impl<'a> Fused<'a> {
         let [z, y, _] = self.axes;
         let row_bytes = self.layout.staged_row * size_of::<f64>();
         let above = &z.at[planes.start..planes.end + 2 * z.weights.radius()];
-        for (&plane, to) in above.iter().zip(staged.chunks_exact_mut(self.layout.batch * row_bytes)) {
+        for (&plane, to) in above.iter().zip(staged.chunks_exact_mut(self.layout.batch * row_bytes))
+        {
             let Some(plane) = plane else { continue };
             for (position, to) in rows.clone().zip(to.chunks_exact_mut(row_bytes)) {
                 let Some(row) = y.at[position] else { continue };
