@@ -77,7 +77,9 @@ fn compare(volume: &Buffer, chunk: &[u64], overlap: &[u64], runs: usize) {
     let chunk = chunk.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
     for ((name, _), s) in candidates.iter().zip(&seconds) {
         let print = |metric: &str, value: f64, unit: &str| {
-            println!("{date},merge,{name} (512^3 uint16; chunk {chunk}),{metric},{value:.4},{unit}");
+            println!(
+                "{date},merge,{name} (512^3 uint16; chunk {chunk}),{metric},{value:.4},{unit}"
+            );
         };
         print("min", s[0], "s");
         print("median", s[runs / 2], "s");
