@@ -1,5 +1,7 @@
 //! The one set of checks that every format passes, reading and writing.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 
 use std::{fs, path::PathBuf};

@@ -1,7 +1,7 @@
 //! The fuzz targets on their corpus, and on mutations of it, without a fuzzer: on stable Rust, in
 //! seconds, the same inputs every time.
 
-#![allow(unreachable_pub)]
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 #[path = "../../../fuzz/src/lib.rs"]

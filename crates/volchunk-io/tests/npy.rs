@@ -1,5 +1,7 @@
 //! NPY files that NumPy wrote, and what costs what.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 
 use std::{fs, path::PathBuf};
@@ -128,10 +130,10 @@ fn a_plane_of_ten_gigabytes() {
         let planes = [
             Region::new([77, 0, 0], [1, m, m]),
             Region::new([0, 77, 0], [n, 1, m]),
-            Region::new([3, 0, 77], [n - 3, m, 1]),
+            Region::new([0, 0, 77], [n, m, 1]),
         ];
-        // Across the axis in which voxels lie side by side, voxels stand in pages of their own or
-        // share them; a page is then what has to be read.
+        // Across the axis in which voxels lie side by side every page is touched, and is read where
+        // rows are shorter than a page.
         let across_rows = if fortran == "True" { 0 } else { 2 };
         for (axis, plane) in planes.iter().enumerate().filter(|(a, _)| *a != across_rows) {
             let before = source.bytes_read();

@@ -1,6 +1,7 @@
 //! What the integration tests share: a seeded generator, random voxels, regions and chunks.
 
-#![allow(dead_code)] // Every test binary uses its own part of this.
+// Every test binary uses its own part of this.
+#![allow(dead_code, unreachable_pub)]
 
 use std::{
     path::Path,
