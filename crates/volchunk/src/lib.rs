@@ -5,6 +5,7 @@
 //!
 //! - [`Region`], [`Halo`], [`ChunkGrid`], [`Chunk`]: how a volume is divided.
 //! - [`View`], [`Buffer`], [`Source`], [`Sink`]: where voxels lie, come from and go to.
+//! - [`split`], [`merge_chunks`], [`merged_shape`]: a volume as chunks, and chunks as one array.
 //! - [`Op`], [`Pipeline`]: what is computed, and which input a region of the output needs.
 //! - [`plan()`] and [`run()`]: what a job will cost, and carrying it out on every core.
 //!
@@ -14,6 +15,7 @@
 
 mod error;
 mod geometry;
+mod merge;
 mod op;
 pub mod os;
 mod run;
@@ -21,6 +23,7 @@ mod volume;
 
 pub use error::{Error, ErrorKind, Result};
 pub use geometry::{Chunk, ChunkGrid, Coords, Halo, Region};
+pub use merge::{merge_chunks, merge_chunks_into, merged_shape, split};
 pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
 pub use run::{
     ByteBudget, Control, Memory, Plan, PlanRequest, Progress, Report, StorageRequest,

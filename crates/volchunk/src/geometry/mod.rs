@@ -9,6 +9,7 @@ pub use chunk::Chunk;
 pub use grid::ChunkGrid;
 pub use halo::Halo;
 pub use region::Region;
+pub(crate) use region::voxels;
 
 /// Coordinates or lengths along each axis, slowest axis first, in voxels.
 ///

@@ -121,6 +121,18 @@ impl Region {
         Self { start, shape: self.shape.clone() }
     }
 
+    /// This region with another half-open range on `axis`; an inverted range is empty.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    #[must_use]
+    pub fn with_range(&self, axis: usize, range: Range<u64>) -> Self {
+        let mut region = self.clone();
+        region.start[axis] = range.start;
+        region.shape[axis] = range.end.saturating_sub(range.start);
+        region
+    }
+
     /// An error, naming `what`, unless this region lies within a volume of `shape`.
     pub fn check_within(&self, shape: &[u64], what: &str) -> Result<()> {
         if self.ndim() != shape.len() {

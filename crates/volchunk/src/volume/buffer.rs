@@ -20,6 +20,18 @@ impl Buffer {
         Self { shape: Coords::from_slice(shape), dtype, words: vec![0; words_for(shape, dtype)] }
     }
 
+    /// An array of zeros that is about to be written whole: huge pages are asked for.
+    ///
+    /// Nothing is touched yet, so the threads that write first share the cost of the fresh pages.
+    ///
+    /// # Panics
+    /// As [`zeros`](Self::zeros).
+    pub fn zeros_in_huge_pages(shape: &[u64], dtype: Dtype) -> Self {
+        let mut buffer = Self::zeros(shape, dtype);
+        crate::os::advise_huge_pages(buffer.bytes_mut());
+        buffer
+    }
+
     /// An array that holds `values` in C order.
     ///
     /// # Panics

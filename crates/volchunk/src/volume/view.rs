@@ -1,5 +1,7 @@
 //! Strided views of voxels, and the one n-d copy.
 
+use smallvec::SmallVec;
+
 use super::Dtype;
 use crate::geometry::{Coords, Region};
 
@@ -143,6 +145,38 @@ impl<'a> View<'a> {
     }
 }
 
+impl<'a> ViewMut<'a> {
+    /// The axis to divide at for windows on disjoint stretches of memory: of those longer than
+    /// one voxel the one with the longest stride. None if there is none, or if its planes
+    /// interleave in memory.
+    pub(crate) fn split_axis(&self) -> Option<usize> {
+        let long = (0..self.shape.len()).filter(|&a| self.shape[a] > 1);
+        let axis = long.max_by_key(|&a| (self.strides[a], std::cmp::Reverse(a)))?;
+        self.planes_lie_apart(axis).then_some(axis)
+    }
+
+    fn planes_lie_apart(&self, axis: usize) -> bool {
+        let mut plane = self.shape.clone();
+        plane[axis] = 1;
+        extent(&plane, &self.strides, self.dtype.size() as u64) <= self.strides[axis]
+    }
+
+    /// The voxels before position `at` of `axis`, and the others.
+    ///
+    /// # Panics
+    /// If `axis` is not [`split_axis`](Self::split_axis), or `at` not within it.
+    pub(crate) fn split_at(self, axis: usize, at: u64) -> (ViewMut<'a>, ViewMut<'a>) {
+        assert!(at < self.shape[axis] && self.planes_lie_apart(axis), "axis {axis} at {at}");
+        let (low, high) = self.data.split_at_mut((at * self.strides[axis]) as usize);
+        let side = |n: u64, data: &'a mut [u8]| {
+            let mut shape = self.shape.clone();
+            shape[axis] = n;
+            ViewMut { shape, strides: self.strides.clone(), dtype: self.dtype, data }
+        };
+        (side(at, low), side(self.shape[axis] - at, high))
+    }
+}
+
 impl ViewMut<'_> {
     /// A C-order array in `data`, native byte order.
     ///
@@ -241,14 +275,16 @@ impl ViewMut<'_> {
         if self.shape.contains(&0) {
             return;
         }
-        // Merge axes that lie side by side on both sides: fewer, longer rows.
+        // In the order of the written memory, whatever the order of the axes; then merge axes that
+        // lie side by side on both sides: fewer, longer rows.
         let item = self.dtype.size() as u64;
-        let mut axes: Vec<(u64, u64, u64)> = Vec::with_capacity(self.shape.len());
-        for a in 0..self.shape.len() {
-            let (n, to, source) = (self.shape[a], self.strides[a], from.strides[a]);
-            if n == 1 {
-                continue;
-            }
+        let mut ordered: SmallVec<[(u64, u64, u64); 5]> = (0..self.shape.len())
+            .filter(|&a| self.shape[a] != 1)
+            .map(|a| (self.shape[a], self.strides[a], from.strides[a]))
+            .collect();
+        ordered.sort_by_key(|&(_, to, source)| std::cmp::Reverse((to, source)));
+        let mut axes: SmallVec<[(u64, u64, u64); 5]> = SmallVec::new();
+        for (n, to, source) in ordered {
             match axes.last_mut() {
                 Some((pn, pt, ps)) if *pt == to * n && *ps == source * n => {
                     (*pn, *pt, *ps) = (*pn * n, to, source);
