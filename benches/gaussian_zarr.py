@@ -8,7 +8,8 @@ Every run is a fresh process on the same volume, chunk shape, zstd level and num
 runs alternate. Wall time and peak resident memory of the whole process are measured. At the end
 every output is compared with scipy.ndimage.gaussian_filter; volchunk's and dask's must be equal.
 zarrs_filter takes part if it is installed (cargo install zarrs_tools --features filter). It knows
-another boundary only, so it is compared where the edge has no part, and to six digits.
+another boundary only, so it is compared where the edge has no part; and it does not divide its weights
+by their sum, which is 6e-5 short of 1 at 4 sigma, so it is compared to three digits.
 """
 
 import argparse
@@ -56,7 +57,7 @@ def compare(source: str, sigma: float, outputs: list[str]) -> None:
     for name in arrays:
         print(f"{name}: {different[name]} of {size**3} voxels differ from SciPy's, "
               f"by at most {furthest[name]:.1e} of their value")
-        if furthest[name] > 1e-6 or (name != "zarrs_filter" and different[name]):
+        if furthest[name] > 1e-3 or (name != "zarrs_filter" and different[name]):
             wrong.append(name)
     if wrong:
         sys.exit(f"wrong result: {', '.join(wrong)}")
@@ -116,8 +117,9 @@ def main() -> None:
                "volchunk",
                {name: {"wall_s": [s.seconds for s in runs], "peak_MB": [s.peak_mb for s in runs]}
                 for name, runs in samples.items()})
-        subprocess.run([sys.executable, __file__, "--sigma", str(o.sigma), "--compare", str(image),
-                        *(out[name] for name in commands)], check=True)
+        sys.exit(subprocess.run(
+            [sys.executable, __file__, "--sigma", str(o.sigma), "--compare", str(image),
+             *(out[name] for name in commands)]).returncode)
 
 
 if __name__ == "__main__":
