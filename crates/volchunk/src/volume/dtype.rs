@@ -121,6 +121,16 @@ pub trait Element: Pod + Send + Sync + PartialOrd + fmt::Debug + Default {
     fn from_i128(value: i128) -> Self;
 }
 
+/// Rounds half to even. As `f64::round_ties_even`, but for the sign of zero, and without a call
+/// where the instruction set has no rounding: above 2⁵² every number is whole, and below it adding
+/// 2⁵² leaves no room for a fraction.
+#[inline(always)]
+fn half_to_even(value: f64) -> f64 {
+    const WHOLE: f64 = (1u64 << 52) as f64;
+    let shift = WHOLE.copysign(value);
+    if value.abs() < WHOLE { (value + shift) - shift } else { value }
+}
+
 macro_rules! integer {
     ($($t:ty => $d:ident),*) => {$(
         impl Element for $t {
@@ -131,7 +141,7 @@ macro_rules! integer {
             }
             #[inline(always)]
             fn from_f64(value: f64) -> Self {
-                value.round_ties_even() as Self
+                half_to_even(value) as Self
             }
             #[inline(always)]
             fn to_i128(self) -> Option<i128> {
@@ -248,4 +258,23 @@ macro_rules! dispatch {
             }
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_is_half_to_even_and_saturates() {
+        for v in [0.5, 1.5, 2.5, -0.5, -1.5, 0.49999999999999994, 4503599627370495.5, 1e300, -7.2] {
+            assert_eq!(half_to_even(v), v.round_ties_even(), "{v}");
+        }
+        for i in -2000..2000 {
+            let v = f64::from(i) / 8.0;
+            assert_eq!(half_to_even(v), v.round_ties_even(), "{v}");
+        }
+        let rounded = [2.5, 3.5, -1.0, 300.0, f64::NAN].map(u8::from_f64);
+        assert_eq!(rounded, [2, 4, 0, 255, 0]);
+        assert_eq!(i64::from_f64(f64::INFINITY), i64::MAX);
+    }
 }
