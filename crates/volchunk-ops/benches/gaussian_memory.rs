@@ -30,7 +30,8 @@ fn main() -> Result<()> {
     let mut image = Buffer::zeros(&shape, Dtype::U16);
     let mut state = 1u64;
     for voxel in image.as_slice_mut::<u16>() {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         *voxel = (state >> 52) as u16;
     }
     let source = ArraySource::new(image.view());
