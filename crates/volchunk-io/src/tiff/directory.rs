@@ -80,13 +80,6 @@ pub(super) struct Field {
     at: u64,
 }
 
-impl Field {
-    /// Number of values.
-    pub(super) fn count(&self) -> u64 {
-        self.count
-    }
-}
-
 /// Bytes of one value of a field type; None for types that TIFF does not define.
 fn size_of_kind(kind: u16) -> Option<u64> {
     Some(match kind {
