@@ -242,4 +242,7 @@ macro_rules! conforms {
 
 conforms! {
     npy { ending: "npy", sharded: false, axes: 1..=5, lacks: &[], keeps_axes: false }
+    tiff { ending: "tif", sharded: false, axes: 2..=5, lacks: &[], keeps_axes: true }
+    zarr { ending: "zarr", sharded: false, axes: 1..=5, lacks: &[], keeps_axes: true }
+    zarr_sharded { ending: "zarr", sharded: true, axes: 1..=5, lacks: &[], keeps_axes: true }
 }

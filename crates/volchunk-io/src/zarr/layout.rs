@@ -68,6 +68,8 @@ impl Layout {
     /// the file's name.
     pub(super) fn parse(document: &Value) -> Result<Self> {
         let dtype = dtype(document)?;
+        let ndim = document.get("shape").and_then(Value::as_array).map_or(0, Vec::len);
+        let outer = chunk_shape(document, ndim)?;
         let metadata: ArrayMetadata = serde_json::from_value(document.clone())
             .map_err(|e| Error::data(format!("not the metadata of a Zarr array: {e}")))?;
         let array = Array::new_with_metadata(Arc::new(()), "/", metadata).map_err(|e| {
@@ -75,7 +77,6 @@ impl Layout {
             Error::unsupported(e.to_string())
         })?;
         let shape = Coords::from_slice(array.shape());
-        let outer = chunk_shape(document, shape.len())?;
         let fill = array.fill_value().as_ne_bytes().to_vec();
         if fill.len() != dtype.size() {
             return Err(Error::data(format!("fill_value is not a {dtype}")));

@@ -417,6 +417,9 @@ pub(super) fn prepare(
             legal.end()
         ));
     }
+    // Sizes beyond the address space are found before anything is created.
+    Layout::parse(&array_document(&info, level, Map::new()))
+        .map_err(|e| Error::argument(format!("{}: {e}", path.display())))?;
     Ok((info, level))
 }
 
