@@ -120,8 +120,8 @@ proptest! {
         let all = memory.view().permuted(&back(turn_out));
         let expected = bytes_of(&volume.view().part(grid.domain()));
         prop_assert_eq!(bytes_of(&all.part(&Region::whole(shape))), expected);
-        for axis in 0..ndim {
-            let beyond = Region::whole(all.shape()).with_range(axis, shape[axis]..all.shape()[axis]);
+        for (axis, &n) in shape.iter().enumerate() {
+            let beyond = Region::whole(all.shape()).with_range(axis, n..all.shape()[axis]);
             prop_assert!(bytes_of(&all.part(&beyond)).iter().all(|&b| b == 0x5a), "axis {axis}");
         }
     }
