@@ -1,15 +1,22 @@
 //! Reads and writes the volume formats that volchunk works on.
 //!
-//! Every format has the same shape: `open` gives a [`Source`], `create` gives a [`Sink`].
+//! Every format has the same shape: [`open`] gives a [`Source`](volchunk::Source), [`create`] gives
+//! a [`Sink`](volchunk::Sink).
+//!
+//! - [`open`], [`create`], [`Format`]: which format a path means.
+//! - [`describe`]: axes and voxel size that the user gives.
+//! - [`output_state`], [`remove_output`], [`same_or_inside`]: what stands where an output is to go.
 
+mod describe;
 mod file;
+mod flat;
 mod format;
 mod npy;
+mod output;
 mod tiff;
 mod zarr;
 
-pub use file::CountedFile;
+pub use describe::describe;
+pub use file::{CountedFile, companion_path, partial_path};
 pub use format::{CreateOptions, Format, create, open};
-
-#[allow(unused_imports)]
-use volchunk::{Sink, Source};
+pub use output::{OutputState, output_state, remove_output, same_or_inside};

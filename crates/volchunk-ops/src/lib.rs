@@ -2,4 +2,4 @@
 
 mod gaussian;
 
-pub use gaussian::Gaussian;
+pub use gaussian::{Gaussian, Simd};

@@ -1,0 +1,205 @@
+//! What stands where an output is to go: whether it may be begun, and how it is removed.
+
+use std::{
+    fs,
+    io::ErrorKind as IoKind,
+    path::{Component, Path, PathBuf},
+};
+
+use serde_json::Value;
+use volchunk::{Error, Result};
+
+use crate::{
+    file::{companion_path, partial_path},
+    format::{Format, ZARR_METADATA},
+};
+
+/// What stands at an output's path.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OutputState {
+    /// Nothing, apart from perhaps the folder `OUTPUT.volchunk`.
+    Absent,
+    /// An output of volchunk that was not finished: a Zarr that says so, or `OUTPUT.partial`.
+    Partial,
+    /// A complete volume.
+    Complete {
+        /// What [`CreateOptions::attributes`](crate::CreateOptions::attributes) was: of a Zarr
+        /// what its metadata keeps under `volchunk`, without `complete`; of a file the content of
+        /// `OUTPUT.volchunk/job.json`. None where that is missing or unreadable.
+        attributes: Option<Value>,
+    },
+    /// Something that is no output of volchunk.
+    Foreign,
+}
+
+/// What stands at `path`. Nothing is followed or changed; a symbolic link is foreign.
+///
+/// # Errors
+/// I/O other than that nothing is there.
+pub fn output_state(path: &Path) -> Result<OutputState> {
+    let path = &plain(path)?;
+    let Some(kind) = kind(path)? else {
+        return Ok(match kind(&partial_path(path))? {
+            Some(_) => OutputState::Partial,
+            None => OutputState::Absent,
+        });
+    };
+    Ok(match kind {
+        Kind::Link => OutputState::Foreign,
+        Kind::Folder => match zarr_attributes(path) {
+            Some(Value::Object(mut own)) => match own.remove("complete") {
+                Some(Value::Bool(true)) => {
+                    OutputState::Complete { attributes: Some(Value::Object(own)) }
+                }
+                _ => OutputState::Partial,
+            },
+            _ => OutputState::Foreign,
+        },
+        Kind::File => match json(&companion_path(path).join("job.json")) {
+            Some(job) => OutputState::Complete { attributes: Some(job) },
+            None if Format::of_input(path).is_ok() => OutputState::Complete { attributes: None },
+            None => OutputState::Foreign,
+        },
+    })
+}
+
+/// Removes the output at `path`, complete or not, with `OUTPUT.partial` and `OUTPUT.volchunk`.
+/// Nothing there is no error.
+///
+/// A folder is removed only if it is a Zarr store, or empty; nothing is removed through a symbolic
+/// link.
+///
+/// # Errors
+/// A link or another folder at any of the three, before anything is removed; I/O.
+pub fn remove_output(path: &Path) -> Result<()> {
+    let path = &plain(path)?;
+    let companion = companion_path(path);
+    let all = [partial_path(path), companion.clone(), path.clone()];
+    let mut found = Vec::new();
+    for place in all {
+        let Some(kind) = kind(&place)? else { continue };
+        let refuse = |what: &str| {
+            Err(Error::argument(format!("{} is {what}: not removed", place.display())))
+        };
+        match kind {
+            Kind::Link => return refuse("a symbolic link"),
+            Kind::Folder if place != companion && !is_zarr(&place) && !is_empty(&place) => {
+                return refuse("a folder that is no Zarr store");
+            }
+            _ => found.push((place, kind)),
+        }
+    }
+    for (place, kind) in found {
+        match kind {
+            Kind::Folder => fs::remove_dir_all(&place),
+            _ => fs::remove_file(&place),
+        }
+        .map_err(|e| Error::io(format_args!("removing {}", place.display()), e))?;
+    }
+    Ok(())
+}
+
+/// Whether writing, or removing, `output` could touch `input`: one is the other or lies inside of
+/// it, through symbolic links, bind mounts and hard links. `OUTPUT.partial` and `OUTPUT.volchunk`
+/// count as the output. Neither has to exist.
+pub fn same_or_inside(input: &Path, output: &Path) -> bool {
+    let input = resolved(input);
+    [output.to_owned(), partial_path(output), companion_path(output)].iter().any(|place| {
+        let place = resolved(place);
+        input.starts_with(&place)
+            || place.starts_with(&input)
+            || input.ancestors().any(|a| same_file(a, &place))
+            || place.ancestors().any(|a| same_file(a, &input))
+    })
+}
+
+/// `path` without trailing slashes and dots, which would be followed into a link's target.
+fn plain(path: &Path) -> Result<PathBuf> {
+    match path.file_name() {
+        Some(_) => Ok(path.components().collect()),
+        None => {
+            let place = path.display();
+            Err(Error::argument(format!("the output '{place}' must end in a file's name")))
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    File,
+    Folder,
+    Link,
+}
+
+fn kind(path: &Path) -> Result<Option<Kind>> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_symlink() => Ok(Some(Kind::Link)),
+        Ok(meta) if meta.is_dir() => Ok(Some(Kind::Folder)),
+        Ok(_) => Ok(Some(Kind::File)),
+        Err(e) if e.kind() == IoKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(format_args!("looking at {}", path.display()), e)),
+    }
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// Whether a folder's own metadata is that of a Zarr group or array.
+fn is_zarr(folder: &Path) -> bool {
+    // Attributes alone name no format: any tool may have a file of that name.
+    let mut metadata = ZARR_METADATA.iter().filter(|&&name| name != ".zattrs");
+    metadata.any(|name| json(&folder.join(name)).is_some_and(|v| v.get("zarr_format").is_some()))
+}
+
+/// What a Zarr's root metadata keeps under `volchunk`.
+fn zarr_attributes(folder: &Path) -> Option<Value> {
+    json(&folder.join("zarr.json"))?.get_mut("attributes")?.get_mut("volchunk").map(Value::take)
+}
+
+/// A small JSON file; None if it is missing, unreadable or unreasonably long.
+fn json(path: &Path) -> Option<Value> {
+    const LIMIT: u64 = 64 << 20;
+    let meta = fs::metadata(path).ok()?;
+    if !meta.is_file() || meta.len() > LIMIT {
+        return None;
+    }
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// `path`, absolute and without links, as far as it exists; the rest as it is written.
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut existing = absolute.as_path();
+    loop {
+        if let Ok(found) = fs::canonicalize(existing) {
+            let mut whole = found;
+            let rest = absolute.strip_prefix(existing).unwrap_or(Path::new(""));
+            for part in rest.components() {
+                match part {
+                    Component::ParentDir => drop(whole.pop()),
+                    part => whole.push(part),
+                }
+            }
+            return whole;
+        }
+        match existing.parent() {
+            Some(parent) => existing = parent,
+            None => return absolute,
+        }
+    }
+}
+
+/// Whether both exist and are one file or folder, by device and inode.
+#[cfg(unix)]
+fn same_file(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |p| fs::metadata(p).map(|m| (m.dev(), m.ino()));
+    matches!((id(a), id(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Elsewhere canonical paths have to do.
+#[cfg(not(unix))]
+fn same_file(_: &Path, _: &Path) -> bool {
+    false
+}

@@ -1,0 +1,257 @@
+//! Three passes (z, y, x) over a block in one go, through buffers that stay in the cache.
+//!
+//! Outputs are made in groups of planes and batches of rows. For each row that the y pass will
+//! need, the z pass of a whole group is made from the input rows above each other, converted to
+//! f64 once; its results go to a ring of rows. From the ring the y pass makes the padded rows, from
+//! which the x pass makes the output. Between the passes voxels are f64 that hold f32 values (where
+//! the output is f32): the conversions would cost more than the sums.
+
+use std::ops::Range;
+
+use volchunk::{Dtype, dispatch};
+
+use super::{
+    columns::{Bytes, Columns},
+    kernel::{self, LANES, Round, Rows},
+    simd::Simd,
+    weights::Weights,
+};
+
+/// Voxels of a row that the z and y passes take at a time: few enough that all their taps lie in
+/// the first-level cache.
+const SEGMENT: usize = 64;
+/// Output rows that are made together.
+const BATCH: usize = 8;
+/// Bytes of the ring, a part of a core's second-level cache.
+const RING: usize = 288 << 10;
+/// Output planes that are made together, at least and at most.
+const GROUP: (usize, usize) = (4, 16);
+/// Output voxels of a row that are made together, at least, if the row has so many.
+const TILE: usize = 512;
+
+/// One axis of a fused pass.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    /// The voxel of the view that stands at each position; None is the constant.
+    pub(super) at: Vec<Option<usize>>,
+    /// Bytes between neighbours in the view.
+    pub(super) step: usize,
+    /// The filter; output voxel `i` is its sum over positions `i..=i + 2 · radius`.
+    pub(super) weights: &'a Weights,
+}
+
+impl Line<'_> {
+    fn outputs(&self) -> usize {
+        self.at.len() - 2 * self.weights.radius()
+    }
+}
+
+/// Sizes of the buffers of a fused pass.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    /// Output voxels of a row that are made together.
+    tile: usize,
+    /// Output planes that are made together.
+    group: usize,
+    /// Output rows that are made together.
+    batch: usize,
+    /// Elements of a row of the ring.
+    ring_row: usize,
+    /// Rows of one plane of the ring.
+    ring_rows: usize,
+    /// Elements of a padded row.
+    padded_row: usize,
+    /// Rows of input above each other.
+    column: usize,
+}
+
+impl Layout {
+    /// For an output of `n` voxels and filters of `radii`, both as z, y, x.
+    pub(super) fn new(n: [usize; 3], radii: [usize; 3]) -> Self {
+        let tile = n[2].min(TILE.max(4 * radii[2]));
+        let positions = tile + 2 * radii[2];
+        let ring_row = positions.next_multiple_of(LANES);
+        let batch = BATCH.min(n[1]);
+        let ring_rows = batch + 2 * radii[1];
+        let fits = RING / (ring_rows * ring_row * size_of::<f64>()).max(1);
+        let group = fits.clamp(GROUP.0, GROUP.1).min(n[0]);
+        Self {
+            tile,
+            group,
+            batch,
+            ring_row,
+            ring_rows,
+            padded_row: positions + LANES,
+            column: group + 2 * radii[0],
+        }
+    }
+
+    fn ring_plane(&self) -> usize {
+        self.ring_rows * self.ring_row
+    }
+
+    /// Elements of the column, the ring and the padded rows.
+    fn parts(&self) -> [usize; 3] {
+        [
+            self.column * SEGMENT,
+            self.group * self.ring_plane(),
+            self.batch * self.padded_row,
+        ]
+    }
+
+    /// Number of f64 that a fused pass needs.
+    pub(super) fn elements(&self) -> usize {
+        self.parts().iter().sum()
+    }
+}
+
+/// A fused pass over the axes z, y, x.
+pub(super) struct Fused<'a> {
+    simd: Simd,
+    axes: [&'a Line<'a>; 3],
+    dtype: Dtype,
+    constant: f64,
+    layout: Layout,
+    z_taps: Vec<usize>,
+}
+
+impl<'a> Fused<'a> {
+    /// A pass over voxels of `dtype`, with `constant` where a position has no voxel.
+    pub(super) fn new(simd: Simd, axes: [&'a Line<'a>; 3], dtype: Dtype, constant: f64) -> Self {
+        let layout = Layout::new(axes.map(Line::outputs), axes.map(|a| a.weights.radius()));
+        let z_taps = (0..=2 * axes[0].weights.radius()).map(|k| k * SEGMENT).collect();
+        Self { simd, axes, dtype, constant, layout, z_taps }
+    }
+
+    /// Number of f64 that [`run`](Self::run) needs.
+    pub(super) fn elements(&self) -> usize {
+        self.layout.elements()
+    }
+
+    /// Filters the voxels that begin at `data[0]` and writes all outputs to `out`, whose planes and rows lie `out_steps` elements apart; `memory`
+    /// holds what the layout asks for. `Mid` rounds between the passes, `Last` at the end.
+    pub(super) fn run<Mid: Round<Out = f64>, Last: Round>(
+        &self,
+        data: &[u8],
+        out: &mut [Last::Out],
+        out_steps: [usize; 2],
+        memory: &mut [f64],
+    ) {
+        let [z, y, x] = self.axes;
+        let layout = &self.layout;
+        let [column_len, ring_len, padded_len] = layout.parts();
+        let (column, memory) = memory.split_at_mut(column_len);
+        let (ring, memory) = memory.split_at_mut(ring_len);
+        let padded = &mut memory[..padded_len];
+        // The last segment is rounded up to full lanes: no leftover values there that are slow.
+        column.fill(0.0);
+
+        let (nz, ny, nx) = (z.outputs(), y.outputs(), x.outputs());
+        let (ry, rx) = (y.weights.radius(), x.weights.radius());
+        let plane = layout.ring_plane();
+        let slot = |position: usize| position % layout.ring_rows * layout.ring_row;
+        let x_taps: Vec<usize> = (0..=2 * rx).collect();
+        let mut y_taps = vec![0; layout.batch + 2 * ry];
+        for x0 in (0..nx).step_by(layout.tile) {
+            let tile = layout.tile.min(nx - x0);
+            let columns = Columns::new(&x.at[x0..x0 + tile + 2 * rx], x.step, self.dtype);
+            let width = columns.len.next_multiple_of(LANES);
+            for z0 in (0..nz).step_by(layout.group) {
+                let group = layout.group.min(nz - z0);
+                let mut made = 0;
+                for y0 in (0..ny).step_by(layout.batch) {
+                    let batch = layout.batch.min(ny - y0);
+                    for position in made..y0 + batch + 2 * ry {
+                        let to = &mut ring[slot(position)..];
+                        self.z_pass::<Mid>(data, z0..z0 + group, position, &columns, column, to);
+                    }
+                    made = y0 + batch + 2 * ry;
+                    for (j, tap) in y_taps.iter_mut().enumerate() {
+                        *tap = slot(y0 + j);
+                    }
+                    for g in 0..group {
+                        let from = &ring[g * plane..];
+                        let to = &mut out[(z0 + g) * out_steps[0] + y0 * out_steps[1] + x0..];
+                        self.simd.run(|| {
+                            for s in (0..width).step_by(SEGMENT) {
+                                let rows = Rows {
+                                    count: batch,
+                                    width: SEGMENT.min(width - s),
+                                    taps: &y_taps,
+                                    tap_step: 1,
+                                    src_step: 0,
+                                    dst_step: layout.padded_row,
+                                };
+                                let to = &mut padded[columns.first + s..];
+                                kernel::correlate::<Mid>(&rows, y.weights.taps(), &from[s..], to);
+                            }
+                            for row in padded.chunks_exact_mut(layout.padded_row).take(batch) {
+                                columns.pad(row, self.constant);
+                            }
+                            let rows = Rows {
+                                count: batch,
+                                width: tile,
+                                taps: &x_taps,
+                                tap_step: 0,
+                                src_step: layout.padded_row,
+                                dst_step: out_steps[1],
+                            };
+                            kernel::correlate::<Last>(&rows, x.weights.taps(), padded, to);
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// The z pass of `planes` at one y position: a row for each, a ring's plane apart.
+    fn z_pass<Mid: Round<Out = f64>>(
+        &self,
+        data: &[u8],
+        planes: Range<usize>,
+        position: usize,
+        columns: &Columns,
+        column: &mut [f64],
+        to: &mut [f64],
+    ) {
+        let [z, y, _] = self.axes;
+        let plane = self.layout.ring_plane();
+        let Some(row) = y.at[position] else {
+            for g in 0..planes.len() {
+                to[g * plane..][..self.layout.ring_row].fill(self.constant);
+            }
+            return;
+        };
+        let above = &z.at[planes.start..planes.end + 2 * z.weights.radius()];
+        for s in (0..columns.len).step_by(SEGMENT) {
+            let width = SEGMENT.min(columns.len - s);
+            dispatch!(self.dtype, T => self.simd.run(|| {
+                for (&at, to) in above.iter().zip(column.chunks_exact_mut(SEGMENT)) {
+                    let to = &mut to[..width];
+                    let Some(at) = at else {
+                        to.fill(self.constant);
+                        continue;
+                    };
+                    let from = &data[at * z.step + row * y.step..];
+                    match &columns.bytes {
+                        Bytes::Dense(first) => {
+                            kernel::load::<T>(&from[first + s * size_of::<T>()..], to);
+                        }
+                        Bytes::Each(offsets) => kernel::gather::<T>(from, &offsets[s..], to),
+                    }
+                }
+            }));
+            let rows = Rows {
+                count: planes.len(),
+                width: width.next_multiple_of(LANES),
+                taps: &self.z_taps,
+                tap_step: 0,
+                src_step: SEGMENT,
+                dst_step: plane,
+            };
+            self.simd.run(|| {
+                kernel::correlate::<Mid>(&rows, z.weights.taps(), column, &mut to[s..]);
+            });
+        }
+    }
+}

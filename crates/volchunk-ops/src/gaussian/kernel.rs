@@ -1,0 +1,137 @@
+//! The inner loops. Everything here is inlined into a caller that chose the instruction set.
+
+use volchunk::Element;
+
+/// Voxels whose sums are held in registers together; rows between the passes are padded to it.
+pub(super) const LANES: usize = 16;
+
+/// How a sum is stored.
+pub(super) trait Round {
+    /// Type of a stored voxel.
+    type Out: Copy;
+    /// Stores one sum.
+    fn round(sum: f64) -> Self::Out;
+}
+
+/// As f32: the last pass.
+pub(super) struct ToSingle;
+/// As the f64 of the nearest f32: between the passes, where the next needs f64 again.
+pub(super) struct ThroughSingle;
+/// As it is.
+pub(super) struct Keep;
+
+impl Round for ToSingle {
+    type Out = f32;
+    #[inline(always)]
+    fn round(sum: f64) -> f32 {
+        sum as f32
+    }
+}
+
+impl Round for ThroughSingle {
+    type Out = f64;
+    #[inline(always)]
+    fn round(sum: f64) -> f64 {
+        f64::from(sum as f32)
+    }
+}
+
+impl Round for Keep {
+    type Out = f64;
+    #[inline(always)]
+    fn round(sum: f64) -> f64 {
+        sum
+    }
+}
+
+/// Where the rows of one pass lie. All offsets count elements.
+///
+/// Voxel `i` of row `k` is the sum over taps `t` of `src[k · src_step + taps[k · tap_step + t] + i]`.
+pub(super) struct Rows<'a> {
+    /// Number of rows.
+    pub(super) count: usize,
+    /// Voxels in a row.
+    pub(super) width: usize,
+    /// Offset of each tap.
+    pub(super) taps: &'a [usize],
+    /// From the taps of a row to those of the next.
+    pub(super) tap_step: usize,
+    /// From the input of a row to that of the next.
+    pub(super) src_step: usize,
+    /// From a row of the result to the next.
+    pub(super) dst_step: usize,
+}
+
+/// Correlates rows with a symmetric filter, given outermost tap first, centre last.
+///
+/// Per voxel, in f64, in this order, as `NI_Correlate1D` of SciPy does it: centre · weight, then
+/// for each pair from the outermost inwards `+= (a + b) · weight`. The order is the same for every
+/// voxel and every vector width, so a voxel's bits do not depend on its place in a row.
+#[inline(always)]
+pub(super) fn correlate<R: Round>(
+    rows: &Rows<'_>,
+    weights: &[f64],
+    src: &[f64],
+    dst: &mut [R::Out],
+) {
+    let taps_per_row = 2 * weights.len() - 1;
+    for k in 0..rows.count {
+        let src = &src[k * rows.src_step..];
+        let taps = &rows.taps[k * rows.tap_step..][..taps_per_row];
+        let dst = &mut dst[k * rows.dst_step..][..rows.width];
+        let mut i = 0;
+        while i + 2 * LANES <= dst.len() {
+            block::<{ 2 * LANES }, R>(weights, taps, src, i, dst);
+            i += 2 * LANES;
+        }
+        while i + LANES <= dst.len() {
+            block::<LANES, R>(weights, taps, src, i, dst);
+            i += LANES;
+        }
+        while i < dst.len() {
+            block::<1, R>(weights, taps, src, i, dst);
+            i += 1;
+        }
+    }
+}
+
+/// `N` neighbouring voxels from `i` on; their sums stay in registers over all taps.
+#[inline(always)]
+fn block<const N: usize, R: Round>(
+    weights: &[f64],
+    taps: &[usize],
+    src: &[f64],
+    i: usize,
+    dst: &mut [R::Out],
+) {
+    let radius = weights.len() - 1;
+    let lanes = |tap: usize| &src[tap + i..tap + i + N];
+    let centre = lanes(taps[radius]);
+    let mut sums: [f64; N] = std::array::from_fn(|l| centre[l] * weights[radius]);
+    let pairs = taps[..radius].iter().zip(taps[radius + 1..].iter().rev());
+    for ((&before, &behind), &weight) in pairs.zip(weights) {
+        let (a, b) = (lanes(before), lanes(behind));
+        for l in 0..N {
+            sums[l] += (a[l] + b[l]) * weight;
+        }
+    }
+    for (to, sum) in dst[i..i + N].iter_mut().zip(sums) {
+        *to = R::round(sum);
+    }
+}
+
+/// Reads a row of voxels from bytes in native order, at any alignment.
+#[inline(always)]
+pub(super) fn load<T: Element>(bytes: &[u8], dst: &mut [f64]) {
+    for (to, from) in dst.iter_mut().zip(bytes.chunks_exact(size_of::<T>())) {
+        *to = bytemuck::pod_read_unaligned::<T>(from).to_f64();
+    }
+}
+
+/// Reads the voxels that begin at these byte offsets.
+#[inline(always)]
+pub(super) fn gather<T: Element>(bytes: &[u8], offsets: &[usize], dst: &mut [f64]) {
+    for (to, &at) in dst.iter_mut().zip(offsets) {
+        *to = bytemuck::pod_read_unaligned::<T>(&bytes[at..at + size_of::<T>()]).to_f64();
+    }
+}
