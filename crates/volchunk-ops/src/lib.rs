@@ -1,5 +1,72 @@
 //! Built-in volchunk operations, each with its declared halo.
+//!
+//! - [`OpSpec`] reads `name:key=value[:key=value…]`, the form in which the command line and job
+//!   files name an op, and binds it to a volume; [`OPS`] lists every op and key.
+//! - [`Gaussian`], [`Downsample`], [`Rescale`], [`Transpose`] look beyond one voxel;
+//!   [`Elementwise`] carries the [`Kernel`]s that don't: [`Cast`], [`Clip`], [`Threshold`],
+//!   [`Subtract`], [`Multiply`].
+//!
+//! A further op is one file here and one row in `spec/table.rs`.
+//!
+//! ```
+//! use volchunk::{ArraySource, Buffer, Dtype, Region, Scratch, Source};
+//! use volchunk_ops::{OpSpec, bind_chain};
+//!
+//! # fn main() -> volchunk::Result<()> {
+//! let volume = Buffer::from_slice(&[2, 4], &[1u8, 3, 10, 20, 5, 7, 30, 41]);
+//! let source = ArraySource::new(volume.view());
+//! let ops = [OpSpec::parse("downsample:factor=2")?, OpSpec::parse("threshold:value=4")?];
+//! let pipeline = bind_chain(&ops, source.info().clone())?;
+//! let whole = Region::whole(&pipeline.output().shape);
+//! let result = pipeline.compute(&[&source], &whole, &mut Scratch::new())?;
+//! // The means are 4 and 25.25, which rounds to 25.
+//! assert_eq!(result.as_slice::<u8>(), [0, 1]);
+//! assert_eq!(pipeline.output().dtype, Dtype::U8);
+//! # Ok(())
+//! # }
+//! ```
 
+mod downsample;
+mod elementwise;
 mod gaussian;
+mod number;
+mod rescale;
+mod rows;
+mod spec;
+mod transpose;
 
+pub use downsample::Downsample;
+pub use elementwise::{Cast, Clip, Elementwise, Kernel, Multiply, Subtract, Threshold};
 pub use gaussian::{Gaussian, Simd};
+pub use number::Number;
+pub use rescale::{Order, Rescale};
+pub use spec::{Key, Kind, OPS, OpInfo, OpSpec, bind_chain, help};
+pub use transpose::Transpose;
+
+use volchunk::{Error, Port, Result, VolumeInfo};
+
+/// The one image port of an op's input, refused where an axis holds no voxel.
+fn input_port(op: &str, input: VolumeInfo) -> Result<[Port; 1]> {
+    match input.shape.iter().position(|&n| n == 0) {
+        Some(a) => Err(Error::argument(format!(
+            "op {op}: axis {} of its input has no voxels (shape {:?}); legal: at least 1 on every axis",
+            input.axes.get(a).map_or("?", |x| &x.name),
+            input.shape
+        ))),
+        None => Ok([Port::image(input)]),
+    }
+}
+
+/// The one image port of an op's output, refused where no computer could address it.
+fn output_port(op: &str, mut output: VolumeInfo) -> Result<[Port; 1]> {
+    let bytes = output.shape.iter().try_fold(output.dtype.size() as u64, |b, &n| b.checked_mul(n));
+    if bytes.is_none_or(|b| b > i64::MAX as u64) {
+        return Err(Error::argument(format!(
+            "op {op}: its output of shape {:?} {} would hold more than 2^63 bytes",
+            output.shape, output.dtype
+        )));
+    }
+    // A result is not stored yet.
+    output.storage = None;
+    Ok([Port::image(output)])
+}

@@ -1,0 +1,296 @@
+//! Every op: its keys, and how it is bound. A further op is one row here.
+
+use volchunk::{AxisKind, Boundary, Dtype, Error, Op, Result, VolumeInfo};
+
+use super::{
+    OpSpec,
+    value::{Kind, Length, Value},
+};
+use crate::{
+    Cast, Clip, Downsample, Elementwise, Gaussian, Multiply, Number, Order, Rescale, Subtract,
+    Threshold, Transpose,
+};
+
+/// An op that can be named in text.
+#[derive(Debug)]
+pub struct OpInfo {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    /// Its keys, in canonical order.
+    pub keys: &'static [Key],
+    /// Relations between values that no single key can check.
+    pub(super) check: fn(&OpSpec) -> Result<()>,
+    pub(super) bind: fn(&OpSpec, &VolumeInfo) -> Result<Box<dyn Op>>,
+}
+
+/// A key of an op.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// Whether it must be given.
+    pub required: bool,
+    /// Its value where it is not given.
+    pub default: Option<&'static str>,
+    /// What it means, in a line.
+    pub summary: &'static str,
+}
+
+impl PartialEq for OpInfo {
+    /// Names are unique.
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl OpInfo {
+    /// The form to write: `gaussian:sigma=N[um][,…][:boundary=BOUNDARY]`.
+    pub fn usage(&self) -> String {
+        let keys = self.keys.iter().map(|k| {
+            let key = format!(":{}={}", k.name, k.kind.placeholder());
+            if k.required { key } else { format!("[{key}]") }
+        });
+        format!("{}{}", self.name, keys.collect::<String>())
+    }
+}
+
+const fn required(name: &'static str, kind: Kind, summary: &'static str) -> Key {
+    Key { name, kind, required: true, default: None, summary }
+}
+
+const fn optional(name: &'static str, kind: Kind, summary: &'static str) -> Key {
+    Key { name, kind, required: false, default: None, summary }
+}
+
+const fn default(
+    name: &'static str,
+    kind: Kind,
+    value: &'static str,
+    summary: &'static str,
+) -> Key {
+    Key { name, kind, required: false, default: Some(value), summary }
+}
+
+const fn op(
+    name: &'static str,
+    summary: &'static str,
+    keys: &'static [Key],
+    bind: fn(&OpSpec, &VolumeInfo) -> Result<Box<dyn Op>>,
+) -> OpInfo {
+    OpInfo { name, summary, keys, check: |_| Ok(()), bind }
+}
+
+/// Every op, in the order in which help shows them.
+pub static OPS: &[OpInfo] = &[
+    op(
+        "gaussian",
+        "Gaussian filter, truncated at 4 sigma; float32, or float64 for float64 and integers of 32 bits or more",
+        &[
+            required("sigma", Kind::Lengths, "standard deviation"),
+            default("boundary", Kind::Boundary, "reflect", "what it sees beyond the true edge"),
+        ],
+        |spec, input| {
+            let sigma = spec.voxels("sigma", input)?;
+            boxed(Gaussian::new(input.clone(), &sigma, spec.boundary("boundary")?)?)
+        },
+    ),
+    op(
+        "downsample",
+        "mean of each group of voxels; dtype stays, integers round half to even",
+        &[required("factor", Kind::Counts, "voxels of a group per axis")],
+        |spec, input| {
+            let factor = input.per_axis(spec.counts("factor")?, 1, "factor")?;
+            boxed(Downsample::new(input.clone(), &factor)?)
+        },
+    ),
+    OpInfo {
+        check: |spec| spec.one_of("factor", "size"),
+        ..op(
+            "rescale",
+            "resamples to a factor or a voxel size; dtype stays, integers round half to even",
+            &[
+                optional(
+                    "factor",
+                    Kind::Factors,
+                    "output voxels per input voxel; above 1 enlarges",
+                ),
+                optional("size", Kind::Micrometers, "voxel size of the output"),
+                default("order", Kind::Choice(&["0", "1"]), "1", "0 nearest, 1 linear"),
+            ],
+            |spec, input| {
+                let factor = match spec.value("size") {
+                    Some(_) => spec.enlargement("size", input)?,
+                    None => {
+                        let factor: Vec<f64> =
+                            spec.lengths("factor")?.iter().map(|f| f.value).collect();
+                        input.per_axis(&factor, 1.0, "factor")?
+                    }
+                };
+                let order = if spec.word("order")? == "0" { Order::Nearest } else { Order::Linear };
+                boxed(Rescale::new(input.clone(), &factor, order)?)
+            },
+        )
+    },
+    op(
+        "transpose",
+        "axes in another order",
+        &[required("axes", Kind::Axes, "all axes in their new order")],
+        |spec, input| boxed(Transpose::by_names(input.clone(), spec.word("axes")?)?),
+    ),
+    op(
+        "cast",
+        "another dtype; rounds half to even, saturates, NaN becomes 0",
+        &[required("dtype", Kind::Dtype, "dtype of the output")],
+        |spec, input| {
+            let dtype = spec.dtype("dtype")?;
+            boxed(Elementwise::new(input.clone(), Cast { dtype })?)
+        },
+    ),
+    OpInfo {
+        check: |spec| spec.clip().map(|_| ()),
+        ..op(
+            "clip",
+            "moves values outside of a range to its ends; dtype stays",
+            &[
+                optional("min", Kind::Number, "least value"),
+                optional("max", Kind::Number, "largest value"),
+            ],
+            |spec, input| boxed(Elementwise::new(input.clone(), spec.clip()?)?),
+        )
+    },
+    op(
+        "threshold",
+        "1 where a voxel is above a value, else 0; uint8",
+        &[required("value", Kind::Number, "the value, which itself gives 0")],
+        |spec, input| {
+            let value = spec.number("value")?;
+            boxed(Elementwise::new(input.clone(), Threshold { value })?)
+        },
+    ),
+    OpInfo {
+        check: |spec| Subtract::new(spec.number("value")?).map(|_| ()),
+        ..op(
+            "subtract",
+            "voxel minus a constant; float32, or float64 for float64 and integers of 32 bits or more",
+            &[required("value", Kind::Number, "the constant")],
+            |spec, input| {
+                boxed(Elementwise::new(input.clone(), Subtract::new(spec.number("value")?)?)?)
+            },
+        )
+    },
+    OpInfo {
+        check: |spec| Multiply::new(spec.number("value")?).map(|_| ()),
+        ..op(
+            "multiply",
+            "voxel times a constant; float32, or float64 for float64 and integers of 32 bits or more",
+            &[required("value", Kind::Number, "the constant")],
+            |spec, input| {
+                boxed(Elementwise::new(input.clone(), Multiply::new(spec.number("value")?)?)?)
+            },
+        )
+    },
+];
+
+/// Every op with its keys, a few lines each, for `--help`.
+pub fn help() -> String {
+    let mut text = String::new();
+    for op in OPS {
+        text += &format!("{}\n    {}\n", op.usage(), op.summary);
+        for key in op.keys {
+            let default = key.default.map_or(String::new(), |d| format!(" (default {d})"));
+            text += &format!("    {}: {}: {}{default}\n", key.name, key.summary, key.kind.legal());
+        }
+    }
+    text
+}
+
+fn boxed(op: impl Op + 'static) -> Result<Box<dyn Op>> {
+    Ok(Box::new(op))
+}
+
+macro_rules! getters {
+    ($($name:ident: $variant:ident -> $t:ty, $convert:expr;)*) => {$(
+        fn $name(&self, key: &str) -> Result<$t> {
+            match self.value(key) {
+                Some(Value::$variant(v)) => Ok($convert(v)),
+                _ => Err(Error::argument(format!("key '{key}' is missing"))),
+            }
+        }
+    )*};
+}
+
+impl OpSpec {
+    getters! {
+        lengths: Lengths -> &[Length], |v| v;
+        counts: Counts -> &[u64], |v| v;
+        number: Number -> Number, |v: &Number| *v;
+        boundary: Boundary -> Boundary, |v: &Boundary| *v;
+        dtype: Dtype -> Dtype, |v: &Dtype| *v;
+        word: Word -> &str, |v| v;
+    }
+
+    fn clip(&self) -> Result<Clip> {
+        let bound = |key| self.value(key).map(|_| self.number(key)).transpose();
+        Clip::new(bound("min")?, bound("max")?)
+    }
+
+    fn one_of(&self, a: &str, b: &str) -> Result<()> {
+        match (self.value(a), self.value(b)) {
+            (Some(_), Some(_)) => {
+                Err(Error::argument(format!("both '{a}' and '{b}' are given; legal: one of them")))
+            }
+            (None, None) => Err(Error::argument(format!(
+                "neither '{a}' nor '{b}' is given; legal: {}",
+                self.info.usage()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lengths in voxels, one per axis of `input`, 0 where it is not spatial.
+    fn voxels(&self, key: &str, input: &VolumeInfo) -> Result<Vec<f64>> {
+        let none = Length { value: 0.0, micrometers: false };
+        let lengths = input.per_axis(self.lengths(key)?, none, key)?;
+        let voxels = lengths.iter().enumerate().map(|(a, length)| {
+            Ok(if length.micrometers {
+                length.value / voxel_size(key, input, a)?
+            } else {
+                length.value
+            })
+        });
+        voxels.collect()
+    }
+
+    /// Output voxels per input voxel, one per axis of `input`, for output voxels of size `key`.
+    fn enlargement(&self, key: &str, input: &VolumeInfo) -> Result<Vec<f64>> {
+        let none = Length { value: 1.0, micrometers: true };
+        let sizes = input.per_axis(self.lengths(key)?, none, key)?;
+        let factors = sizes.iter().enumerate().map(|(a, size)| {
+            Ok(match input.axes[a].kind {
+                AxisKind::Space => voxel_size(key, input, a)? / size.value,
+                _ => 1.0,
+            })
+        });
+        factors.collect()
+    }
+}
+
+/// Voxel size of axis `a` in µm.
+fn voxel_size(key: &str, input: &VolumeInfo, a: usize) -> Result<f64> {
+    let axis = &input.axes[a];
+    match axis.micrometers() {
+        Some(size) if size > 0.0 && size.is_finite() => Ok(size),
+        Some(size) => Err(Error::argument(format!(
+            "{key} is in µm, but the voxel size of axis {} is {size} µm; give one above 0 with --voxel-size",
+            axis.name
+        ))),
+        None => Err(Error::argument(format!(
+            "{key} is in µm, but the voxel size of axis {} is unknown (scale {:?}, unit {:?}); give it with --voxel-size, in µm for each spatial axis, such as --voxel-size 5,2,2",
+            axis.name, axis.scale, axis.unit
+        ))),
+    }
+}

@@ -1,0 +1,150 @@
+//! Values of an op's keys: what is legal, and what was given.
+
+use std::fmt;
+
+use volchunk::{Boundary, Dtype, Error, Result};
+
+use crate::Number;
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Lengths above 0 in voxels, or with the suffix `um` in µm; one for all spatial axes or one
+    /// for each.
+    Lengths,
+    /// Lengths above 0 in µm, suffix `um`; one or one for each spatial axis.
+    Micrometers,
+    /// Numbers above 0; one or one for each spatial axis.
+    Factors,
+    /// Integers of at least 1; one or one for each spatial axis.
+    Counts,
+    /// A number.
+    Number,
+    /// What lies beyond the true edge.
+    Boundary,
+    /// A dtype by NumPy's name.
+    Dtype,
+    /// Names of axes.
+    Axes,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// A parsed value. Never NaN, so that equality is what it seems.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    Lengths(Vec<Length>),
+    Counts(Vec<u64>),
+    Number(Number),
+    Boundary(Boundary),
+    Dtype(Dtype),
+    Word(String),
+}
+
+/// A length above 0, finite.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Length {
+    pub(super) value: f64,
+    /// In µm, else in voxels or without a unit.
+    pub(super) micrometers: bool,
+}
+
+impl Kind {
+    /// What is legal, for usage lines and errors.
+    pub fn legal(self) -> String {
+        match self {
+            Self::Lengths => "numbers above 0 in voxels, or in µm as 5um".into(),
+            Self::Micrometers => "lengths above 0 in µm, as 5um".into(),
+            Self::Factors => "numbers above 0".into(),
+            Self::Counts => "integers of at least 1".into(),
+            Self::Number => "a number such as 3, -1.5, 1e4".into(),
+            Self::Boundary => "reflect, mirror, nearest, wrap, constant, constant(VALUE)".into(),
+            Self::Dtype => Dtype::ALL.map(Dtype::name).join(", "),
+            Self::Axes => "the names of all axes in their new order, as xyz or x,y,z".into(),
+            Self::Choice(words) => words.join(", "),
+        }
+    }
+
+    /// The value in short, for usage lines.
+    pub fn placeholder(self) -> String {
+        match self {
+            Self::Lengths => "N[um][,…]".into(),
+            Self::Micrometers => "Num[,…]".into(),
+            Self::Factors | Self::Counts => "N[,…]".into(),
+            Self::Number => "N".into(),
+            Self::Boundary => "BOUNDARY".into(),
+            Self::Dtype => "DTYPE".into(),
+            Self::Axes => "NAMES".into(),
+            Self::Choice(words) => words.join("|"),
+        }
+    }
+
+    pub(super) fn parse(self, text: &str) -> Result<Value> {
+        let error = || Error::argument(format!("'{text}' is not legal; legal: {}", self.legal()));
+        let each = |part: fn(Self, &str) -> Option<Length>| {
+            text.split(',')
+                .map(|t| {
+                    part(self, t).ok_or_else(|| {
+                        let of = if t == text { String::new() } else { format!(" (in '{text}')") };
+                        Error::argument(format!("'{t}'{of} is not legal; legal: {}", self.legal()))
+                    })
+                })
+                .collect::<Result<Vec<_>>>()
+        };
+        Ok(match self {
+            Self::Lengths | Self::Micrometers | Self::Factors => {
+                Value::Lengths(each(Self::length)?)
+            }
+            Self::Counts => Value::Counts(
+                text.split(',')
+                    .map(|t| t.parse().ok().filter(|&k: &u64| k > 0).ok_or_else(error))
+                    .collect::<Result<_>>()?,
+            ),
+            Self::Number => Value::Number(Number::parse(text)?),
+            Self::Boundary => match Boundary::parse(text)? {
+                Boundary::Constant(v) if !v.is_finite() => return Err(error()),
+                boundary => Value::Boundary(boundary),
+            },
+            Self::Dtype => Value::Dtype(Dtype::from_name(text)?),
+            Self::Axes if text.is_empty() => return Err(error()),
+            Self::Axes => Value::Word(text.into()),
+            Self::Choice(words) if words.contains(&text) => Value::Word(text.into()),
+            Self::Choice(_) => return Err(error()),
+        })
+    }
+
+    fn length(self, text: &str) -> Option<Length> {
+        let stripped = text.strip_suffix("um").or_else(|| text.strip_suffix("µm"));
+        let micrometers = stripped.is_some();
+        let allowed = match self {
+            Self::Micrometers => micrometers,
+            Self::Factors => !micrometers,
+            _ => true,
+        };
+        let value: f64 = stripped.unwrap_or(text).parse().ok()?;
+        (allowed && value > 0.0 && value.is_finite()).then_some(Length { value, micrometers })
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lengths(all) => {
+                for (k, length) in all.iter().enumerate() {
+                    let comma = if k > 0 { "," } else { "" };
+                    let unit = if length.micrometers { "um" } else { "" };
+                    write!(f, "{comma}{}{unit}", length.value)?;
+                }
+                Ok(())
+            }
+            Self::Counts(all) => {
+                let all: Vec<_> = all.iter().map(u64::to_string).collect();
+                f.write_str(&all.join(","))
+            }
+            Self::Number(v) => write!(f, "{v}"),
+            Self::Boundary(v) => write!(f, "{v}"),
+            Self::Dtype(v) => write!(f, "{v}"),
+            Self::Word(v) => f.write_str(v),
+        }
+    }
+}
