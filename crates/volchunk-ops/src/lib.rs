@@ -33,6 +33,8 @@ mod number;
 mod rescale;
 mod rows;
 mod spec;
+#[cfg(test)]
+mod testing;
 mod transpose;
 
 pub use downsample::Downsample;

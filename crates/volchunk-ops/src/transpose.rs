@@ -92,3 +92,53 @@ impl Op for Transpose {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use volchunk::{Buffer, Dtype, VolumeInfo};
+
+    use super::Transpose;
+    use crate::testing::{boxes, chain, check_chunk, volumes, whole};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        /// Voxel by voxel, and for any chunk.
+        #[test]
+        fn voxels_move(volume in volumes(1..=5), seed in any::<u64>(), corners in boxes()) {
+            let info = VolumeInfo::new(volume.shape(), volume.dtype());
+            let mut order: Vec<usize> = (0..info.ndim()).collect();
+            (1..order.len()).for_each(|a| order.swap(a, (seed >> (8 * a)) as usize % (a + 1)));
+            let names: Vec<_> = order.iter().map(|&a| info.axes[a].name.clone()).collect();
+            let pipeline = chain(&[&format!("transpose:axes={}", names.concat())], info.clone());
+            let out = whole(&pipeline, &volume);
+            prop_assert_eq!(pipeline.output().axis_names(), names.concat());
+            let size = volume.dtype().size();
+            for (i, voxel) in out.bytes().chunks(size).enumerate() {
+                let mut rest = i as u64;
+                let mut from = vec![0; order.len()];
+                for (a, &n) in order.iter().zip(out.shape()).rev() {
+                    from[*a] = rest % n;
+                    rest /= n;
+                }
+                let at = from.iter().zip(volume.shape()).fold(0, |at, (x, n)| at * n + x) as usize;
+                prop_assert_eq!(voxel, &volume.bytes()[at * size..(at + 1) * size]);
+            }
+            check_chunk(&pipeline, &volume, &corners)?;
+        }
+    }
+
+    #[test]
+    fn long_names() {
+        let mut info = VolumeInfo::new(&[2, 3], Dtype::U8);
+        info.axes[0].name = "depth".into();
+        let op = Transpose::by_names(info.clone(), "x,depth").unwrap();
+        assert_eq!(&op.outputs[0].info.shape[..], [3, 2]);
+        assert!(Transpose::by_names(info.clone(), "xdepth").is_err());
+        assert!(Transpose::new(info, &[0, 0]).is_err());
+        let one = VolumeInfo::new(&[2], Dtype::U8);
+        let pipeline = chain(&["transpose:axes=x"], one);
+        assert_eq!(whole(&pipeline, &Buffer::from_slice(&[2], &[1u8, 2])).as_slice::<u8>(), [1, 2]);
+    }
+}

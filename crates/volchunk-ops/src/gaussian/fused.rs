@@ -6,9 +6,10 @@
 //! which the x pass makes the output. Between the passes voxels are f64 that hold f32 values (where
 //! the output is f32): the conversions would cost more than the sums.
 
-use std::ops::Range;
+use std::{marker::PhantomData, ops::Range};
 
-use volchunk::{Dtype, dispatch};
+use pulp::NullaryFnOnce;
+use volchunk::{Dtype, Element, dispatch};
 
 use super::{
     columns::{Bytes, Columns},
@@ -92,11 +93,7 @@ impl Layout {
 
     /// Elements of the column, the ring and the padded rows.
     fn parts(&self) -> [usize; 3] {
-        [
-            self.column * SEGMENT,
-            self.group * self.ring_plane(),
-            self.batch * self.padded_row,
-        ]
+        [self.column * SEGMENT, self.group * self.ring_plane(), self.batch * self.padded_row]
     }
 
     /// Number of f64 that a fused pass needs.
@@ -172,31 +169,32 @@ impl<'a> Fused<'a> {
                     for g in 0..group {
                         let from = &ring[g * plane..];
                         let to = &mut out[(z0 + g) * out_steps[0] + y0 * out_steps[1] + x0..];
-                        self.simd.run(|| {
-                            for s in (0..width).step_by(SEGMENT) {
-                                let rows = Rows {
-                                    count: batch,
-                                    width: SEGMENT.min(width - s),
-                                    taps: &y_taps,
-                                    tap_step: 1,
-                                    src_step: 0,
-                                    dst_step: layout.padded_row,
-                                };
-                                let to = &mut padded[columns.first + s..];
-                                kernel::correlate::<Mid>(&rows, y.weights.taps(), &from[s..], to);
-                            }
-                            for row in padded.chunks_exact_mut(layout.padded_row).take(batch) {
-                                columns.pad(row, self.constant);
-                            }
-                            let rows = Rows {
+                        self.simd.run(YAndX::<Mid, Last> {
+                            columns: &columns,
+                            constant: self.constant,
+                            width,
+                            y: Rows {
+                                count: batch,
+                                width: SEGMENT,
+                                weights: y.weights.taps(),
+                                taps: &y_taps,
+                                tap_step: 1,
+                                src_step: 0,
+                                dst_step: layout.padded_row,
+                            },
+                            x: Rows {
                                 count: batch,
                                 width: tile,
+                                weights: x.weights.taps(),
                                 taps: &x_taps,
                                 tap_step: 0,
                                 src_step: layout.padded_row,
                                 dst_step: out_steps[1],
-                            };
-                            kernel::correlate::<Last>(&rows, x.weights.taps(), padded, to);
+                            },
+                            from,
+                            padded,
+                            to,
+                            rounds: PhantomData,
                         });
                     }
                 }
@@ -225,33 +223,106 @@ impl<'a> Fused<'a> {
         let above = &z.at[planes.start..planes.end + 2 * z.weights.radius()];
         for s in (0..columns.len).step_by(SEGMENT) {
             let width = SEGMENT.min(columns.len - s);
-            dispatch!(self.dtype, T => self.simd.run(|| {
-                for (&at, to) in above.iter().zip(column.chunks_exact_mut(SEGMENT)) {
-                    let to = &mut to[..width];
-                    let Some(at) = at else {
-                        to.fill(self.constant);
-                        continue;
-                    };
-                    let from = &data[at * z.step + row * y.step..];
-                    match &columns.bytes {
-                        Bytes::Dense(first) => {
-                            kernel::load::<T>(&from[first + s * size_of::<T>()..], to);
-                        }
-                        Bytes::Each(offsets) => kernel::gather::<T>(from, &offsets[s..], to),
-                    }
-                }
+            dispatch!(self.dtype, T => self.simd.run(Load::<T> {
+                columns,
+                constant: self.constant,
+                data: &data[row * y.step..],
+                above,
+                step: z.step,
+                voxels: s..s + width,
+                to: column,
+                dtype: PhantomData,
             }));
             let rows = Rows {
                 count: planes.len(),
                 width: width.next_multiple_of(LANES),
+                weights: z.weights.taps(),
                 taps: &self.z_taps,
                 tap_step: 0,
                 src_step: SEGMENT,
                 dst_step: plane,
             };
-            self.simd.run(|| {
-                kernel::correlate::<Mid>(&rows, z.weights.taps(), column, &mut to[s..]);
-            });
+            self.simd.run(Z::<Mid> { rows, from: column, to: &mut to[s..], rounds: PhantomData });
         }
+    }
+}
+
+/// Converts a segment of the rows above each other to f64.
+struct Load<'a, T> {
+    columns: &'a Columns,
+    constant: f64,
+    data: &'a [u8],
+    above: &'a [Option<usize>],
+    step: usize,
+    voxels: Range<usize>,
+    to: &'a mut [f64],
+    dtype: PhantomData<T>,
+}
+
+impl<T: Element> NullaryFnOnce for Load<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn call(self) {
+        for (&at, to) in self.above.iter().zip(self.to.chunks_exact_mut(SEGMENT)) {
+            let to = &mut to[..self.voxels.len()];
+            let Some(at) = at else {
+                to.fill(self.constant);
+                continue;
+            };
+            let from = &self.data[at * self.step..];
+            match &self.columns.bytes {
+                Bytes::Dense(first) => {
+                    kernel::load::<T>(&from[first + self.voxels.start * size_of::<T>()..], to);
+                }
+                Bytes::Each(offsets) => {
+                    kernel::gather::<T>(from, &offsets[self.voxels.clone()], to)
+                }
+            }
+        }
+    }
+}
+
+/// The z pass of one segment of a row of each plane.
+struct Z<'a, Mid> {
+    rows: Rows<'a>,
+    from: &'a [f64],
+    to: &'a mut [f64],
+    rounds: PhantomData<Mid>,
+}
+
+impl<Mid: Round<Out = f64>> NullaryFnOnce for Z<'_, Mid> {
+    type Output = ();
+    #[inline(always)]
+    fn call(self) {
+        kernel::correlate::<Mid>(&self.rows, self.from, self.to);
+    }
+}
+
+/// The y pass of a batch of rows of one plane, their padding, and the x pass.
+struct YAndX<'a, Mid, Last: Round> {
+    columns: &'a Columns,
+    constant: f64,
+    width: usize,
+    y: Rows<'a>,
+    x: Rows<'a>,
+    from: &'a [f64],
+    padded: &'a mut [f64],
+    to: &'a mut [Last::Out],
+    rounds: PhantomData<Mid>,
+}
+
+impl<Mid: Round<Out = f64>, Last: Round> NullaryFnOnce for YAndX<'_, Mid, Last> {
+    type Output = ();
+    #[inline(always)]
+    fn call(self) {
+        for s in (0..self.width).step_by(SEGMENT) {
+            let rows = Rows { width: SEGMENT.min(self.width - s), ..self.y };
+            let to = &mut self.padded[self.columns.first + s..];
+            kernel::correlate::<Mid>(&rows, &self.from[s..], to);
+        }
+        for row in self.padded.chunks_exact_mut(self.x.src_step).take(self.x.count) {
+            self.columns.pad(row, self.constant);
+        }
+        kernel::correlate::<Last>(&self.x, self.padded, self.to);
     }
 }

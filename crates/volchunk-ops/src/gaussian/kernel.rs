@@ -52,6 +52,8 @@ pub(super) struct Rows<'a> {
     pub(super) count: usize,
     /// Voxels in a row.
     pub(super) width: usize,
+    /// The filter: outermost tap first, centre last.
+    pub(super) weights: &'a [f64],
     /// Offset of each tap.
     pub(super) taps: &'a [usize],
     /// From the taps of a row to those of the next.
@@ -62,18 +64,14 @@ pub(super) struct Rows<'a> {
     pub(super) dst_step: usize,
 }
 
-/// Correlates rows with a symmetric filter, given outermost tap first, centre last.
+/// Correlates rows with a symmetric filter.
 ///
 /// Per voxel, in f64, in this order, as `NI_Correlate1D` of SciPy does it: centre · weight, then
 /// for each pair from the outermost inwards `+= (a + b) · weight`. The order is the same for every
 /// voxel and every vector width, so a voxel's bits do not depend on its place in a row.
 #[inline(always)]
-pub(super) fn correlate<R: Round>(
-    rows: &Rows<'_>,
-    weights: &[f64],
-    src: &[f64],
-    dst: &mut [R::Out],
-) {
+pub(super) fn correlate<R: Round>(rows: &Rows<'_>, src: &[f64], dst: &mut [R::Out]) {
+    let weights = rows.weights;
     let taps_per_row = 2 * weights.len() - 1;
     for k in 0..rows.count {
         let src = &src[k * rows.src_step..];
@@ -105,18 +103,21 @@ fn block<const N: usize, R: Round>(
     dst: &mut [R::Out],
 ) {
     let radius = weights.len() - 1;
-    let lanes = |tap: usize| &src[tap + i..tap + i + N];
-    let centre = lanes(taps[radius]);
-    let mut sums: [f64; N] = std::array::from_fn(|l| centre[l] * weights[radius]);
-    let pairs = taps[..radius].iter().zip(taps[radius + 1..].iter().rev());
-    for ((&before, &behind), &weight) in pairs.zip(weights) {
-        let (a, b) = (lanes(before), lanes(behind));
+    let mut sums = [0.0; N];
+    let centre = &src[taps[radius] + i..][..N];
+    for l in 0..N {
+        sums[l] = centre[l] * weights[radius];
+    }
+    for t in 0..radius {
+        let before = &src[taps[t] + i..][..N];
+        let behind = &src[taps[2 * radius - t] + i..][..N];
         for l in 0..N {
-            sums[l] += (a[l] + b[l]) * weight;
+            sums[l] += (before[l] + behind[l]) * weights[t];
         }
     }
-    for (to, sum) in dst[i..i + N].iter_mut().zip(sums) {
-        *to = R::round(sum);
+    let dst = &mut dst[i..][..N];
+    for l in 0..N {
+        dst[l] = R::round(sums[l]);
     }
 }
 

@@ -77,7 +77,8 @@ impl Gaussian {
                 AxisNeed::identity(a).with_halo(r, r, boundary)
             })
             .collect();
-        let output = VolumeInfo { dtype: output_dtype(input.dtype), storage: None, ..input.clone() };
+        let output =
+            VolumeInfo { dtype: output_dtype(input.dtype), storage: None, ..input.clone() };
         Ok(Self {
             inputs: [Port::image(input)],
             outputs: [Port::image(output)],

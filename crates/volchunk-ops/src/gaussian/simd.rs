@@ -61,7 +61,9 @@ impl Simd {
         match text {
             "portable" => Ok(Self::portable()),
             "avx2" => Self::avx2().ok_or_else(|| {
-                Error::argument(format!("{VARIABLE} is 'avx2', which this CPU lacks; legal: portable"))
+                Error::argument(format!(
+                    "{VARIABLE} is 'avx2', which this CPU lacks; legal: portable"
+                ))
             }),
             _ => Err(Error::argument(format!(
                 "{VARIABLE} is '{text}'; legal: portable, avx2, or unset for the best that the CPU has"
@@ -80,11 +82,13 @@ impl Simd {
         }
     }
 
-    /// Runs `kernel`, whose callees are all inlined, compiled for this instruction set.
+    /// Runs `kernel` compiled for this instruction set. Its `call` and all that it calls must be
+    /// `#[inline(always)]`: a function that is not inlined is compiled for every CPU. (Closures
+    /// cannot be marked so, which is why kernels are structs.)
     #[inline(always)]
-    pub(super) fn run<R>(self, kernel: impl FnOnce() -> R) -> R {
+    pub(super) fn run<K: pulp::NullaryFnOnce>(self, kernel: K) -> K::Output {
         match self.0 {
-            Path::Portable => kernel(),
+            Path::Portable => kernel.call(),
             #[cfg(target_arch = "x86_64")]
             Path::Avx2(v3) => v3.vectorize(kernel),
         }

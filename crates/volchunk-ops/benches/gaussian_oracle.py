@@ -1,0 +1,74 @@
+"""Compares the gaussian op with scipy.ndimage.gaussian_filter, voxel by voxel and bit by bit.
+
+    cargo build --release -p volchunk-ops --example gaussian_raw
+    python gaussian_oracle.py PATH/TO/gaussian_raw [NUMBER OF RANDOM SIGMAS, default 20]
+
+Prints, per boundary and dtype, how many voxels have SciPy's bits, and the largest difference of the
+others in units in the last place. Fails unless 99.9 % are equal and the rest within one unit.
+"""
+
+import subprocess
+import sys
+
+import numpy as np
+import scipy.ndimage
+
+DTYPES = "bool uint8 int8 uint16 int16 float32 uint32 int32 uint64 int64 float64".split()
+BOUNDARIES = ["reflect", "mirror", "nearest", "wrap", "constant"]
+CONSTANT = 3.1
+
+
+def volume(rng, dtype, shape):
+    dtype = np.dtype(dtype)
+    if dtype == bool:
+        return rng.random(shape) < 0.5
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+    return (rng.standard_normal(shape) * 1e3).astype(dtype)
+
+
+def run(program, array, sigma, boundary):
+    name = f"constant({CONSTANT})" if boundary == "constant" else boundary
+    command = [
+        program,
+        array.dtype.name,
+        ",".join(map(str, array.shape)),
+        ",".join(repr(float(s)) for s in sigma),
+        name,
+    ]
+    done = subprocess.run(command, input=array.tobytes(), stdout=subprocess.PIPE, check=True)
+    single = array.dtype.itemsize < 4 or array.dtype == np.float32
+    return np.frombuffer(done.stdout, np.float32 if single else np.float64).reshape(array.shape)
+
+
+def main():
+    program = sys.argv[1]
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 20
+    failed = False
+    for boundary in BOUNDARIES:
+        for dtype in DTYPES:
+            rng = np.random.default_rng(7)
+            voxels = equal = 0
+            worst = 0.0
+            for number in range(rounds):
+                # The usual sigma first, then any.
+                sigma = np.full(3, 2.0) if number == 0 else rng.uniform(0, 4, 3).round(number % 4)
+                shape = rng.integers(1, 70, 3) if number else (64, 64, 64)
+                array = volume(rng, dtype, tuple(int(n) for n in shape))
+                found = run(program, array, sigma, boundary)
+                expected = scipy.ndimage.gaussian_filter(
+                    array, sigma, output=found.dtype, mode=boundary, cval=CONSTANT
+                )
+                voxels += array.size
+                equal += int((found == expected).sum())
+                units = np.abs(found - expected) / np.spacing(np.abs(expected))
+                worst = max(worst, float(units.max()))
+            share = 100 * equal / voxels
+            failed |= share < 99.9 or worst > 1
+            print(f"{boundary:9} {dtype:8} {share:9.5f} % of {voxels} equal, worst {worst:g} ulp")
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+//! The gaussian filter against a naive one, against itself in chunks and on each vector path.
+
+use proptest::prelude::*;
+use volchunk::{
+    ArraySource, Boundary, Buffer, Dtype, ErrorKind, Op, Pipeline, Region, Scratch, VolumeInfo,
+    dispatch,
+};
+use volchunk_ops::{Gaussian, Simd};
+
+const BOUNDARIES: [Boundary; 5] = [
+    Boundary::Reflect,
+    Boundary::Mirror,
+    Boundary::Nearest,
+    Boundary::Wrap,
+    // Not a value of any integer dtype, nor of f32.
+    Boundary::Constant(3.1),
+];
+
+/// Voxels from a linear congruential generator (Knuth's MMIX), over much of the dtype's range.
+fn synthetic(shape: &[u64], dtype: Dtype, seed: u64) -> Buffer {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 11) as f64 / (1u64 << 53) as f64
+    };
+    let mut buffer = Buffer::zeros(shape, dtype);
+    let (low, span) = match dtype {
+        Dtype::Bool => (0.0, 1.0),
+        Dtype::U8 => (0.0, 255.0),
+        Dtype::I8 => (-128.0, 255.0),
+        Dtype::U16 => (0.0, 65535.0),
+        Dtype::I16 => (-32768.0, 65535.0),
+        Dtype::U32 => (0.0, 4e9),
+        Dtype::I32 => (-2e9, 4e9),
+        Dtype::U64 => (0.0, 1.8e19),
+        Dtype::I64 => (-9e18, 1.8e19),
+        Dtype::F32 | Dtype::F64 => (-1e3, 1e4),
+    };
+    dispatch!(dtype, T => for v in buffer.as_slice_mut::<T>() {
+        *v = volchunk::Element::from_f64(match dtype {
+            Dtype::Bool => next().round(),
+            _ => low + next() * span,
+        });
+    });
+    buffer
+}
+
+/// What the filter's documentation says, written as directly as can be: pad each line, then sum.
+fn naive(volume: &Buffer, sigma: &[f64], boundary: Boundary) -> Buffer {
+    let single = volume.dtype().size() < 4 || volume.dtype() == Dtype::F32;
+    let mut values: Vec<f64> = dispatch!(volume.dtype(), T => {
+        volume.as_slice::<T>().iter().map(|v| volchunk::Element::to_f64(*v)).collect()
+    });
+    let shape: Vec<usize> = volume.shape().iter().map(|&n| n as usize).collect();
+    for (axis, &sigma) in sigma.iter().enumerate() {
+        let radius = (4.0 * sigma + 0.5) as i64;
+        if sigma == 0.0 {
+            continue;
+        }
+        let mut weights: Vec<f64> =
+            (0..=radius).map(|x| libm::exp(-0.5 / (sigma * sigma) * (x * x) as f64)).collect();
+        let all: Vec<f64> =
+            (-radius..=radius).map(|x| weights[x.unsigned_abs() as usize]).collect();
+        let sum = numpy_sum(&all);
+        weights.iter_mut().for_each(|w| *w /= sum);
+
+        let (n, step) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
+        let mut result = values.clone();
+        for (i, out) in result.iter_mut().enumerate() {
+            let place = (i / step % n) as i64;
+            let at = |offset: i64| match boundary.index(place + offset, n as u64) {
+                Some(p) => values[i - place as usize * step + p as usize * step],
+                None => match boundary {
+                    Boundary::Constant(value) => value,
+                    _ => unreachable!(),
+                },
+            };
+            let mut sum = at(0) * weights[0];
+            for x in (1..=radius).rev() {
+                sum += (at(-x) + at(x)) * weights[x as usize];
+            }
+            *out = if single { f64::from(sum as f32) } else { sum };
+        }
+        values = result;
+    }
+    if single {
+        Buffer::from_slice(volume.shape(), &values.iter().map(|&v| v as f32).collect::<Vec<_>>())
+    } else {
+        Buffer::from_slice(volume.shape(), &values)
+    }
+}
+
+/// NumPy's pairwise sum, in its recursive form: eight strided sums below 129 values.
+fn numpy_sum(v: &[f64]) -> f64 {
+    if v.len() > 128 {
+        let half = v.len() / 2 / 8 * 8;
+        return numpy_sum(&v[..half]) + numpy_sum(&v[half..]);
+    }
+    if v.len() < 8 {
+        return v.iter().sum();
+    }
+    let whole = v.len() / 8 * 8;
+    let s: Vec<f64> =
+        (0..8).map(|k| (8 + k..whole).step_by(8).fold(v[k], |sum, i| sum + v[i])).collect();
+    let sum = ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
+    v[whole..].iter().fold(sum, |sum, x| sum + x)
+}
+
+fn filter(
+    volume: &Buffer,
+    sigma: &[f64],
+    boundary: Boundary,
+    simd: Simd,
+    region: &Region,
+) -> Buffer {
+    let source = ArraySource::new(volume.view());
+    let info = VolumeInfo::new(volume.shape(), volume.dtype());
+    let op = Gaussian::new(info.clone(), sigma, boundary).unwrap().with_simd(simd);
+    // Leftovers of other chunks must not show.
+    let mut scratch = Scratch::new();
+    let mut dirt = scratch.take(&[1 << 16], Dtype::F64);
+    dirt.as_slice_mut::<f64>().fill(f64::NAN);
+    scratch.give(dirt);
+    let pipeline = Pipeline::chain(info, [Box::new(op) as _]).unwrap();
+    pipeline.compute(&[&source], region, &mut scratch).unwrap()
+}
+
+fn best(volume: &Buffer, sigma: &[f64], boundary: Boundary) -> Buffer {
+    filter(volume, sigma, boundary, Simd::best(), &Region::whole(volume.shape()))
+}
+
+#[derive(Debug)]
+struct Case {
+    shape: Vec<u64>,
+    sigma: Vec<f64>,
+    region: Region,
+    dtype: Dtype,
+    boundary: Boundary,
+    seed: u64,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let sigma = prop_oneof![2 => Just(0.0), 1 => Just(0.1), 5 => 0.125f64..3.0];
+    let length = prop_oneof![3 => 1u64..9, 1 => 9u64..90];
+    prop::collection::vec((length, sigma, any::<u64>(), any::<u64>()), 1..5)
+        .prop_filter("too many voxels", |a| a.iter().map(|a| a.0).product::<u64>() < 40_000)
+        .prop_flat_map(|axes| {
+            (Just(axes), 0..Dtype::ALL.len(), 0..BOUNDARIES.len(), any::<u64>()).prop_map(
+                |(axes, dtype, boundary, seed)| Case {
+                    shape: axes.iter().map(|a| a.0).collect(),
+                    sigma: axes.iter().map(|a| a.1).collect(),
+                    region: Region::from_ranges(axes.iter().map(|&(n, _, start, len)| {
+                        let start = start % n;
+                        start..start + 1 + len % (n - start)
+                    })),
+                    dtype: Dtype::ALL[dtype],
+                    boundary: BOUNDARIES[boundary],
+                    seed,
+                },
+            )
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+    #[test]
+    fn any_region_has_the_bits_of_the_naive_whole(case in cases()) {
+        let volume = synthetic(&case.shape, case.dtype, case.seed);
+        let whole = naive(&volume, &case.sigma, case.boundary);
+        for simd in [Simd::portable(), Simd::best()] {
+            let part = filter(&volume, &case.sigma, case.boundary, simd, &case.region);
+            let mut expected = Buffer::zeros(case.region.shape(), whole.dtype());
+            expected.view_mut().copy_from(&whole.view().part(&case.region));
+            prop_assert_eq!(part.dtype(), whole.dtype());
+            prop_assert!(part.bytes() == expected.bytes(), "{:?}", simd);
+        }
+    }
+}
+
+/// Larger than the segments, tiles and groups that the kernel works in.
+#[test]
+fn large_planes_have_the_bits_of_the_naive_whole() {
+    for (shape, sigma) in [
+        (&[3, 40, 1100][..], &[1.0, 2.0, 2.0][..]),
+        (&[40, 19, 70], &[0.8, 0.0, 1.5]),
+        (&[5, 700], &[0.0, 40.0]),
+        (&[2, 300, 90], &[3.0, 12.0, 0.3]),
+        (&[6, 5, 7, 4, 33], &[1.0, 0.7, 1.2, 0.9, 2.0]),
+    ] {
+        for boundary in BOUNDARIES {
+            let volume = synthetic(shape, Dtype::U16, 5);
+            let expected = naive(&volume, sigma, boundary);
+            let found = best(&volume, sigma, boundary);
+            assert!(found.bytes() == expected.bytes(), "{shape:?} {sigma:?} {boundary}");
+        }
+    }
+}
+
+#[test]
+fn strided_views_are_read_in_place() {
+    let volume = synthetic(&[20, 30, 40], Dtype::I16, 9);
+    let order = [2, 0, 1];
+    let mut copy = Buffer::zeros(&[40, 20, 30], Dtype::I16);
+    copy.view_mut().copy_from(&volume.view().permuted(&order));
+    let info = VolumeInfo::new(&[40, 20, 30], Dtype::I16);
+    let region = Region::new([3, 4, 5], [30, 16, 20]);
+    let results = [volume.view().permuted(&order), copy.view()].map(|view| {
+        let op = Gaussian::new(info.clone(), &[1.0, 0.5, 2.0], Boundary::Reflect).unwrap();
+        let pipeline = Pipeline::chain(info.clone(), [Box::new(op) as _]).unwrap();
+        let source = ArraySource::new(view);
+        pipeline.compute(&[&source], &region, &mut Scratch::new()).unwrap()
+    });
+    assert_eq!(results[0].bytes(), results[1].bytes());
+}
+
+#[test]
+fn a_nan_reaches_as_far_as_the_filter() {
+    let mut volume = synthetic(&[1, 1, 60], Dtype::F32, 3);
+    volume.as_slice_mut::<f32>()[30] = f32::NAN;
+    let out = best(&volume, &[0.0, 0.0, 1.0], Boundary::Reflect);
+    for (x, v) in out.as_slice::<f32>().iter().enumerate() {
+        assert_eq!(v.is_nan(), (26..=34).contains(&x), "voxel {x}");
+    }
+}
+
+#[test]
+fn bad_sigma_is_refused_with_what_is_legal() {
+    let info = VolumeInfo::new(&[9, 9], Dtype::U8);
+    for sigma in [-1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e6] {
+        let error = Gaussian::new(info.clone(), &[1.0, sigma], Boundary::Reflect).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.to_string().contains("axis x"), "{error}");
+        assert!(error.to_string().contains("legal: 0"), "{error}");
+    }
+    let error = Gaussian::new(info, &[1.0], Boundary::Reflect).unwrap_err();
+    assert!(error.to_string().contains("each of the 2 axes (yx)"), "{error}");
+}
+
+/// Bits that must never change, on any CPU: those of SciPy for the same input, where the oracle
+/// script finds equality.
+#[test]
+fn digests_are_those_committed() {
+    let sigma = [0.0, 1.3, 2.0, 0.7];
+    let mut found = String::new();
+    for boundary in BOUNDARIES {
+        for dtype in Dtype::ALL {
+            let volume = synthetic(&[2, 9, 13, 37], dtype, 1);
+            let [portable, best] = [Simd::portable(), Simd::best()].map(|simd| {
+                filter(&volume, &sigma, boundary, simd, &Region::whole(volume.shape()))
+            });
+            assert!(portable.bytes() == best.bytes(), "{boundary} {dtype}: paths differ");
+            found += &format!("{boundary} {dtype} {:016x}\n", fnv1a(best.bytes()));
+        }
+    }
+    let committed = include_str!("gaussian_digests.txt");
+    for (f, c) in found.lines().zip(committed.lines()) {
+        assert_eq!(f, c, "found, committed");
+    }
+    assert_eq!(found.lines().count(), committed.lines().count());
+}
+
+/// FNV-1a, 64 bits, over the bytes in little-endian order.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    assert!(cfg!(target_endian = "little"));
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
+}
