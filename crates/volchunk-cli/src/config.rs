@@ -212,10 +212,6 @@ impl Roi {
             .map(Self)
     }
 
-    pub(crate) fn from_region(region: &Region) -> Self {
-        Self(region.ranges().map(|r| (Some(r.start), Some(r.end))).collect())
-    }
-
     /// From a job's pairs of start and stop.
     pub(crate) fn from_pairs(pairs: &[[u64; 2]]) -> Self {
         Self(pairs.iter().map(|&[start, stop]| (Some(start), Some(stop))).collect())

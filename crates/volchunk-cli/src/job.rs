@@ -53,9 +53,10 @@ impl Job {
     pub(crate) fn of(prepared: &Prepared) -> Result<Self> {
         let (config, grid) = (&prepared.config, &prepared.plan.grid);
         let storage = prepared.plan.output.storage.as_ref();
-        let roi = config.roi.is_some().then(|| {
-            grid.domain().ranges().map(|r| [r.start, r.end]).collect()
-        });
+        let roi = config
+            .roi
+            .is_some()
+            .then(|| grid.domain().ranges().map(|r| [r.start, r.end]).collect());
         Ok(Self {
             volchunk_job: VERSION,
             input: absolute(&config.input)?,
@@ -118,9 +119,8 @@ impl Job {
 
     /// What the job asks for, checked.
     pub(crate) fn config(self) -> Result<Config> {
-        let lengths = |values: Option<Vec<u64>>, what| {
-            values.map(|v| Lengths::new(v, what)).transpose()
-        };
+        let lengths =
+            |values: Option<Vec<u64>>, what| values.map(|v| Lengths::new(v, what)).transpose();
         let config = Config {
             format: Format::of_output(&self.output)?,
             input: self.input,
@@ -161,7 +161,8 @@ impl Job {
     pub(crate) fn satisfies(&self, prepared: &Prepared) -> Result<bool> {
         let wanted = Self::of(prepared)?;
         let config = &prepared.config;
-        let same = |a: &Path, b: &Path| a == b || fs::canonicalize(a).ok() == fs::canonicalize(b).ok();
+        let same =
+            |a: &Path, b: &Path| a == b || fs::canonicalize(a).ok() == fs::canonicalize(b).ok();
         Ok(same(&self.input, &wanted.input)
             && self.axes == wanted.axes
             && self.voxel_size == wanted.voxel_size

@@ -139,7 +139,9 @@ impl Prepared {
         };
         match state {
             OutputState::Absent => Ok(Start::Fresh),
-            OutputState::Partial => refuse("is there, unfinished: a run of it was stopped, or is still going"),
+            OutputState::Partial => {
+                refuse("is there, unfinished: a run of it was stopped, or is still going")
+            }
             OutputState::Foreign => refuse("is there, and volchunk did not make it"),
             OutputState::Complete { attributes } => {
                 match attributes.as_ref().and_then(Job::from_attributes) {

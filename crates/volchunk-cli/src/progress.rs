@@ -95,14 +95,15 @@ impl Lines {
 
 fn bar(what: &'static str, voxels: u64) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(voxels), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} %  {rate}, {left} left")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .with_key("rate", |s: &ProgressState, w: &mut dyn std::fmt::Write| {
-            let _ = w.write_str(&rate(s.per_sec()));
-        })
-        .with_key("left", |s: &ProgressState, w: &mut dyn std::fmt::Write| {
-            let _ = w.write_str(&duration(s.eta().as_secs_f64()));
-        });
+    let style =
+        ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} %  {rate}, {left} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .with_key("rate", |s: &ProgressState, w: &mut dyn std::fmt::Write| {
+                let _ = w.write_str(&rate(s.per_sec()));
+            })
+            .with_key("left", |s: &ProgressState, w: &mut dyn std::fmt::Write| {
+                let _ = w.write_str(&duration(s.eta().as_secs_f64()));
+            });
     bar.set_style(style);
     bar.set_message(what);
     bar.enable_steady_tick(Duration::from_millis(500));

@@ -24,12 +24,18 @@ pub(crate) fn info_text(path: &str, info: &VolumeInfo) -> String {
     line("size", format!("{} voxels, {}", grouped(info.voxels()), bytes(info.bytes())));
     line("voxel size", voxel_size(info));
     if info.axes.iter().any(|a| a.origin != 0.0) {
-        line("origin", info.axes.iter().map(|a| a.origin.to_string()).collect::<Vec<_>>().join(", "));
+        line(
+            "origin",
+            info.axes.iter().map(|a| a.origin.to_string()).collect::<Vec<_>>().join(", "),
+        );
     }
-    line("storage chunk", match &info.storage {
-        Some(storage) => shape(&storage.chunk),
-        None => "none: any region costs what it holds".into(),
-    });
+    line(
+        "storage chunk",
+        match &info.storage {
+            Some(storage) => shape(&storage.chunk),
+            None => "none: any region costs what it holds".into(),
+        },
+    );
     if let Some(shard) = info.storage.as_ref().and_then(|s| s.shard.as_ref()) {
         line("shard", shape(shard));
     }
@@ -69,51 +75,69 @@ pub(crate) fn plan_text(prepared: &Prepared) -> String {
     let mut line = |name: &str, value: String| {
         let _ = writeln!(t, "{name:<15}{value}");
     };
-    line("input", format!(
-        "{}: {} {} ({})",
-        prepared.config.input.display(),
-        shape(&input.shape),
-        input.dtype,
-        input.axis_names()
-    ));
+    line(
+        "input",
+        format!(
+            "{}: {} {} ({})",
+            prepared.config.input.display(),
+            shape(&input.shape),
+            input.dtype,
+            input.axis_names()
+        ),
+    );
     for op in &prepared.config.ops {
         line("op", op.to_string());
     }
-    line("output", format!(
-        "{}: {} {} ({}), {} of voxels",
-        prepared.config.output.display(),
-        shape(&output.shape),
-        output.dtype,
-        format_name(prepared.config.format, output),
-        bytes(output.bytes())
-    ));
+    line(
+        "output",
+        format!(
+            "{}: {} {} ({}), {} of voxels",
+            prepared.config.output.display(),
+            shape(&output.shape),
+            output.dtype,
+            format_name(prepared.config.format, output),
+            bytes(output.bytes())
+        ),
+    );
     if prepared.config.roi.is_some() {
         line("region", format!("{} of the result {}", grid.domain(), shape(grid.volume())));
     }
-    line("chunks", format!(
-        "{} ({}), each {}",
-        grouped(grid.len()),
-        shape(grid.counts()),
-        shape(grid.chunk_shape())
-    ));
+    line(
+        "chunks",
+        format!(
+            "{} ({}), each {}",
+            grouped(grid.len()),
+            shape(grid.counts()),
+            shape(grid.chunk_shape())
+        ),
+    );
     line("workers", workers.to_string());
-    line("peak memory", format!(
-        "{} projected: {} for the process, {} for each worker, {} for neighbouring storage chunks; \
+    line(
+        "peak memory",
+        format!(
+            "{} projected: {} for the process, {} for each worker, {} for neighbouring storage chunks; \
          the cap is {}",
-        bytes(m.peak),
-        bytes(m.base),
-        bytes(m.per_worker),
-        bytes(m.halo_cache),
-        bytes(m.cap)
-    ));
-    line("halo overhead", format!("{:.2} × the voxels of one chunk over all", prepared.plan.halo_overhead));
-    line("read", format!(
-        "{} needed; decoded {:.2} × that if the neighbours' storage chunks stay in memory, {:.2} × \
+            bytes(m.peak),
+            bytes(m.base),
+            bytes(m.per_worker),
+            bytes(m.halo_cache),
+            bytes(m.cap)
+        ),
+    );
+    line(
+        "halo overhead",
+        format!("{:.2} × the voxels of one chunk over all", prepared.plan.halo_overhead),
+    );
+    line(
+        "read",
+        format!(
+            "{} needed; decoded {:.2} × that if the neighbours' storage chunks stay in memory, {:.2} × \
          at worst",
-        bytes(prepared.plan.needed_bytes),
-        prepared.plan.amplification_best,
-        prepared.plan.amplification_worst
-    ));
+            bytes(prepared.plan.needed_bytes),
+            prepared.plan.amplification_best,
+            prepared.plan.amplification_worst
+        ),
+    );
     line("storage", storage_text(output));
     t
 }

@@ -71,8 +71,7 @@ fn pyramid(base: &Prepared, limits: Limits, manner: Manner<'_>) -> Result<()> {
         .collect();
     let output = Pyramid::create(&base.config.output, &infos, &base.create_options()?)?;
     let job = Running { config: &base.config, what: "converting", manner };
-    let mut report =
-        job.run(&base.plan, &base.pipeline, &*base.source, &*output.sink(0)?)?;
+    let mut report = job.run(&base.plan, &base.pipeline, &*base.source, &*output.sink(0)?)?;
     for (k, level) in coarser.iter().enumerate() {
         let job = Running { what: "halving", ..job };
         let (source, sink) = (output.source(k)?, output.sink(k + 1)?);
@@ -98,9 +97,10 @@ fn next_level(config: &Config, info: &VolumeInfo, limits: Limits) -> Result<Opti
     let config = Config { roi: None, chunk: None, ..config.clone() };
     // A reader holds an encoded storage chunk, which is no longer than the decoded one but for a
     // few bytes, and its decoder.
-    let stored = info.storage.as_ref().map_or(0, |s| {
-        s.chunk.iter().fold(info.dtype.size() as u64, |n, &c| n.saturating_mul(c))
-    });
+    let stored = info
+        .storage
+        .as_ref()
+        .map_or(0, |s| s.chunk.iter().fold(info.dtype.size() as u64, |n, &c| n.saturating_mul(c)));
     let plan = plan_for(&config, &pipeline, stored.saturating_add(1 << 20), limits)?;
     Ok(Some(Level { pipeline, plan }))
 }

@@ -121,7 +121,6 @@ impl Running<'_> {
             _ => format!("{} is unfinished", partial_path(output).display()),
         };
         let message = if error.is_cancelled() { "stopped".into() } else { error.to_string() };
-        Error::new(error.kind(), format!("{message}\n{left}; --force begins anew"))
-            .caused_by(error)
+        Error::new(error.kind(), format!("{message}\n{left}; --force begins anew")).caused_by(error)
     }
 }

@@ -128,7 +128,8 @@ impl Source for Cells {
             for y in all[1].clone() {
                 for x in all[2].clone() {
                     // Noise as light has it: its spread grows as the root of the signal.
-                    let noise = Random::at([z, y, x], 2).bell() * f64::from(voxels[at]).sqrt() * 3.0;
+                    let noise =
+                        Random::at([z, y, x], 2).bell() * f64::from(voxels[at]).sqrt() * 3.0;
                     values[at] = (f64::from(voxels[at]) + noise).round().clamp(0.0, 65535.0) as u16;
                     at += 1;
                 }

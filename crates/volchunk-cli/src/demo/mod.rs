@@ -59,8 +59,7 @@ pub(crate) fn demo(args: &DemoArgs, cancel: &AtomicBool) -> Result<()> {
         filtered.display()
     ))?;
     let divide = args::Divide { chunk: Some(CHUNK.into()), ..Default::default() };
-    let config =
-        Config::from_args(&cells, &filtered, &[OP.into()], &divide, &Default::default())?;
+    let config = Config::from_args(&cells, &filtered, &[OP.into()], &divide, &Default::default())?;
     let prepared = prepare(config, Limits::default())?;
     carry_out(&prepared, "filtering", Manner { force: false, quiet: false, cancel })?;
 

@@ -29,7 +29,9 @@ pub(super) fn draw(path: &Path, before: &dyn Source, after: &Buffer, chunk: &[u6
         for x in 0..width {
             let v = left[y * width + x];
             let border = y as u64 % chunk[1] == 0 || x as u64 % chunk[2] == 0;
-            let faint = |tint: u8| if border { ((u16::from(v) * 3 + u16::from(tint)) / 4) as u8 } else { v };
+            let faint = |tint: u8| {
+                if border { ((u16::from(v) * 3 + u16::from(tint)) / 4) as u8 } else { v }
+            };
             pixels.extend([faint(80), faint(220), faint(255)]);
         }
         pixels.extend([255; GAP * 3]);
