@@ -111,12 +111,15 @@ impl PartialFile {
             return Err(exists(output, "already exists"));
         }
         let partial = partial_path(output);
-        let file = File::options().write(true).create_new(true).open(&partial).map_err(|e| {
-            match e.kind() {
-                IoKind::AlreadyExists => exists(&partial, "is an unfinished output of this name"),
-                _ => Error::io(format_args!("creating {}", partial.display()), e),
-            }
-        })?;
+        let file =
+            File::options().write(true).create_new(true).open(&partial).map_err(|e| {
+                match e.kind() {
+                    IoKind::AlreadyExists => {
+                        exists(&partial, "is an unfinished output of this name")
+                    }
+                    _ => Error::io(format_args!("creating {}", partial.display()), e),
+                }
+            })?;
         file.set_len(len).map_err(|e| {
             let what = format!("giving {} its length of {len} bytes", partial.display());
             // Nothing was written yet: an empty file of no use would only block the next try.

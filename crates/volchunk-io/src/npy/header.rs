@@ -1,7 +1,7 @@
 //! The header of an NPY file: magic, version, length, a Python dict of three keys.
 //!
-//! Its own small parser, not a crate's: the one at hand recurses over the literal, so that a
-//! header of opening brackets ends the process, and multiplies the shape unchecked.
+//! Its own small parser, not a crate's: npyz allocates the length that a header claims, multiplies
+//! the shape unchecked, and takes Latin-1 for UTF-8.
 
 use volchunk::{Coords, Dtype, Error, Result};
 

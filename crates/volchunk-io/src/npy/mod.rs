@@ -77,11 +77,7 @@ struct NpySink {
 }
 
 /// Creates the output at `path`: version 1.0, C order, native byte order.
-pub(crate) fn create(
-    path: &Path,
-    info: &VolumeInfo,
-    _: &CreateOptions,
-) -> Result<Box<dyn Sink>> {
+pub(crate) fn create(path: &Path, info: &VolumeInfo, _: &CreateOptions) -> Result<Box<dyn Sink>> {
     let name = path.display();
     if info.ndim() > MAX_AXES {
         return Err(Error::unsupported(format!(
