@@ -129,12 +129,10 @@ fn shown(bytes: &[u8]) -> String {
 /// How an output is written.
 #[derive(Debug, Clone, Default)]
 pub struct CreateOptions {
-    /// Attributes that stand under `volchunk` in a Zarr's metadata, as JSON, beside `complete`.
+    /// A JSON object whose entries stand under `attributes.volchunk` of a Zarr's root metadata,
+    /// beside `complete`. Zarr only.
     pub attributes: Option<serde_json::Value>,
-    /// Shape of the pyramid's coarsest level is reached by halving; number of levels beyond the
-    /// first that the metadata announces. Zarr only.
-    pub pyramid_levels: u32,
-    /// Zstandard level of storage chunks; None is the library's default, 3.
+    /// Zstandard level of storage chunks; None is the library's default, 3. Zarr only.
     pub zstd_level: Option<i32>,
 }
 

@@ -20,3 +20,4 @@ pub use describe::describe;
 pub use file::{CountedFile, companion_path, partial_path};
 pub use format::{CreateOptions, Format, create, open};
 pub use output::{OutputState, output_state, remove_output, same_or_inside};
+pub use zarr::{Pyramid, attributes as zarr_attributes, ome_describable, remove as remove_zarr};

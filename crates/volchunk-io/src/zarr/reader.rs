@@ -1,0 +1,411 @@
+//! A Zarr array as a source.
+
+use std::{
+    borrow::Cow,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use volchunk::{
+    Axis, Coords, Dtype, Error, Region, Result, Scratch, Source, StorageGrid, View, ViewMut,
+    VolumeInfo, os,
+};
+use zarrs::array::{
+    BytesRepresentation,
+    codec::{BloscCodec, api::BytesToBytesCodecTraits},
+};
+
+use super::{
+    layout::{BytesCodec, Layout},
+    node::{self, Node},
+    ome,
+    shard::{self, Indices},
+    zstd,
+};
+
+/// An array in a folder.
+pub(super) struct ZarrSource {
+    info: VolumeInfo,
+    path: PathBuf,
+    layout: Layout,
+    indices: Indices,
+    read: AtomicU64,
+}
+
+impl ZarrSource {
+    /// Opens the array at `path`, or level 0 of the OME-Zarr group there.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let Some(node) = Node::open(path)? else {
+            return Err(Error::argument(format!(
+                "{}: no Zarr (zarr.json, .zarray or .zgroup)",
+                path.display()
+            )));
+        };
+        if node.is_array {
+            let group = node::group_of(path);
+            return Self::of_array(
+                node,
+                group.as_ref().map(|(g, relative)| (g, relative.as_str())),
+            );
+        }
+        let Some(multiscales) = node.multiscales() else {
+            let arrays = node::arrays_below(path);
+            return Err(Error::argument(if arrays.is_empty() {
+                format!("{} is a Zarr group without arrays", path.display())
+            } else {
+                format!(
+                    "{} is a plain Zarr group; give the path of one of its arrays: {}",
+                    path.display(),
+                    arrays.join(", ")
+                )
+            }));
+        };
+        let first = multiscales.pointer("/datasets/0/path").and_then(|p| p.as_str());
+        let Some(relative) = first else {
+            return Err(Error::data(format!(
+                "{}: multiscales without datasets",
+                node.file.display()
+            )));
+        };
+        Self::of_array(node.child(relative)?, Some((&node, relative)))
+    }
+
+    fn of_array(node: Node, group: Option<(&Node, &str)>) -> Result<Self> {
+        let layout = Layout::parse(&node.document).map_err(|e| e.context(node.file.display()))?;
+        let axes = match group.and_then(|(g, relative)| Some((g, g.multiscales()?, relative))) {
+            Some((group, multiscales, relative)) => {
+                ome::axes(multiscales, relative, layout.shape.len())
+                    .map_err(|e| e.context(group.file.display()))?
+            }
+            None => plain_axes(&node, &layout),
+        };
+        let storage = StorageGrid {
+            chunk: layout.chunk.clone(),
+            shard: layout.shards.as_ref().map(|s| s.shape.clone()),
+        };
+        let info = VolumeInfo {
+            shape: layout.shape.clone(),
+            dtype: layout.dtype,
+            axes,
+            storage: Some(storage),
+        };
+        let (indices, read) = (Indices::default(), AtomicU64::new(0));
+        Ok(Self { info, path: node.path, layout, indices, read })
+    }
+
+    /// The storage chunk at `place`: `part` of it, in the volume's coordinates, into `out`.
+    fn read_chunk(
+        &self,
+        place: &[u64],
+        part: &Region,
+        out: &mut ViewMut<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let mut encoded = None;
+        let result = self
+            .fetch(place, scratch, &mut encoded)
+            .and_then(|len| match (&encoded, len) {
+                (Some(buffer), Some(len)) => {
+                    self.decode(&buffer.bytes()[..len], place, part, out, scratch)
+                }
+                _ => {
+                    fill(out, self.layout.dtype, &self.layout.fill);
+                    Ok(())
+                }
+            })
+            .map_err(|e| {
+                e.context(format_args!(
+                    "array {}, chunk {}",
+                    self.path.display(),
+                    self.name_of(place)
+                ))
+            });
+        if let Some(buffer) = encoded {
+            scratch.give(buffer);
+        }
+        result
+    }
+
+    /// Key of the storage chunk at `place`, for messages.
+    fn name_of(&self, place: &[u64]) -> String {
+        match &self.layout.shards {
+            None => self.layout.key(place),
+            Some(shards) => {
+                let (outer, inner): (Coords, Coords) =
+                    place.iter().zip(&shards.counts).map(|(p, n)| (p / n, p % n)).unzip();
+                format!("{} at {:?} of the shard", self.layout.key(&outer), &inner[..])
+            }
+        }
+    }
+
+    /// Reads the encoded bytes of a storage chunk into a buffer from `scratch`, which the caller
+    /// gives back; their number, or None if the chunk was never written.
+    fn fetch(
+        &self,
+        place: &[u64],
+        scratch: &mut Scratch,
+        buffer: &mut Option<volchunk::Buffer>,
+    ) -> Result<Option<usize>> {
+        let Some(shards) = &self.layout.shards else {
+            let Some((file, len)) = self.open_file(place)? else { return Ok(None) };
+            return self.read_range(&file, 0, len, scratch, buffer).map(Some);
+        };
+        let (outer, inner): (Coords, Coords) =
+            place.iter().zip(&shards.counts).map(|(p, n)| (p / n, p % n)).unzip();
+        let mut opened = None;
+        let index = self.indices.get(&outer, || {
+            let Some((file, len)) = self.open_file(&outer)? else { return Ok(None) };
+            let index = shards.read_index(&file, len)?;
+            self.read.fetch_add(shards.index_bytes() as u64, Ordering::Relaxed);
+            opened = Some((file, len));
+            Ok(Some(index))
+        })?;
+        let Some(index) = index else { return Ok(None) };
+        let number = inner.iter().zip(&shards.counts).fold(0, |n, (&i, &c)| n * c + i);
+        let [start, len] = index[number as usize];
+        if start == u64::MAX && len == u64::MAX {
+            return Ok(None);
+        }
+        let opened = match opened {
+            Some(opened) => Some(opened),
+            None => self.open_file(&outer)?,
+        };
+        let Some((file, total)) = opened else {
+            return Err(Error::data("the shard disappeared while it was read"));
+        };
+        if start.checked_add(len).is_none_or(|stop| stop > total) {
+            return Err(Error::data(format!(
+                "the shard is truncated or its index corrupt: {len} bytes at offset {start}, the \
+                 file has {total}"
+            )));
+        }
+        self.read_range(&file, start, len, scratch, buffer).map(Some)
+    }
+
+    /// The file at `index` of the grid of files, and its length; None if there is none.
+    fn open_file(&self, index: &[u64]) -> Result<Option<(File, u64)>> {
+        let path = self.layout.file(&self.path, &self.layout.key(index));
+        let fail = |e| Error::io(format_args!("opening {}", path.display()), e);
+        match File::open(&path) {
+            Ok(file) => {
+                let len = file.metadata().map_err(fail)?.len();
+                Ok(Some((file, len)))
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(fail(e)),
+        }
+    }
+
+    fn read_range(
+        &self,
+        file: &File,
+        start: u64,
+        len: u64,
+        scratch: &mut Scratch,
+        buffer: &mut Option<volchunk::Buffer>,
+    ) -> Result<usize> {
+        let bound = self.layout.encoded_bound();
+        if len > bound {
+            return Err(Error::data(format!(
+                "{len} encoded bytes; a storage chunk of {:?} {} encodes to at most {bound}",
+                &self.layout.chunk[..],
+                self.layout.dtype
+            )));
+        }
+        // Chunks differ in length: buffers in steps of 2 ^ n serve each other's turn.
+        let size = len.checked_next_power_of_two().unwrap_or(len).min(bound);
+        let taken = buffer.insert(scratch.take(&[size], Dtype::U8));
+        let len = len as usize;
+        os::read_exact_at(file, &mut taken.bytes_mut()[..len], start)
+            .map_err(|e| Error::io("reading", e))?;
+        self.read.fetch_add(len as u64, Ordering::Relaxed);
+        Ok(len)
+    }
+
+    /// Decodes a storage chunk and puts `part` of it into `out`.
+    fn decode(
+        &self,
+        encoded: &[u8],
+        place: &[u64],
+        part: &Region,
+        out: &mut ViewMut<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let Layout { chunk, codec, chunk_bytes, dtype, .. } = &self.layout;
+        let origin: Coords = place.iter().zip(chunk).map(|(p, c)| p * c).collect();
+        let whole = codec.order.is_none() && part.shape() == chunk.as_slice();
+        let zstd = matches!(codec.bytes, BytesCodec::Zstd);
+        if whole
+            && zstd
+            && let Some(target) = out.as_contiguous_mut()
+        {
+            zstd::decode(encoded, target)?;
+        } else if zstd {
+            // The frame cannot fill a chunk that its length forbids: don't take memory for it.
+            if *chunk_bytes as u64 / zstd::MAX_RATIO > encoded.len() as u64 {
+                return Err(Error::data(format!(
+                    "{} encoded bytes cannot hold a storage chunk of {chunk_bytes}",
+                    encoded.len()
+                )));
+            }
+            let mut buffer = scratch.take(&[*chunk_bytes as u64], Dtype::U8);
+            let result = zstd::decode(encoded, buffer.bytes_mut());
+            if result.is_ok() {
+                self.copy_part(buffer.bytes(), &part.relative_to(&origin), out);
+            }
+            scratch.give(buffer);
+            result?;
+        } else {
+            let decoded = match &codec.bytes {
+                BytesCodec::Other(codecs) => decode_others(codecs, encoded, *chunk_bytes)?,
+                _ => Cow::Borrowed(encoded),
+            };
+            if decoded.len() != *chunk_bytes {
+                return Err(zstd::wrong_size(decoded.len() as u64, *chunk_bytes));
+            }
+            self.copy_part(&decoded, &part.relative_to(&origin), out);
+        }
+        if codec.swap {
+            swap(out, dtype.size());
+        }
+        Ok(())
+    }
+
+    /// Copies `part` of a decoded storage chunk, in its own coordinates.
+    fn copy_part(&self, decoded: &[u8], part: &Region, out: &mut ViewMut<'_>) {
+        let Layout { chunk, codec, dtype, .. } = &self.layout;
+        let view = match &codec.order {
+            None => View::contiguous(chunk, *dtype, decoded),
+            Some(order) => {
+                let stored: Coords = order.iter().map(|&a| chunk[a]).collect();
+                let mut back = vec![0; order.len()];
+                for (i, &a) in order.iter().enumerate() {
+                    back[a] = i;
+                }
+                View::contiguous(&stored, *dtype, decoded).permuted(&back)
+            }
+        };
+        out.copy_from(&view.part(part));
+    }
+}
+
+impl Source for ZarrSource {
+    fn info(&self) -> &VolumeInfo {
+        &self.info
+    }
+
+    fn read(&self, region: &Region, mut out: ViewMut<'_>, scratch: &mut Scratch) -> Result<()> {
+        region.check_within(&self.info.shape, "the region to read")?;
+        if region.is_empty() {
+            return Ok(());
+        }
+        let chunk = &self.layout.chunk;
+        let first: Coords = region.start().iter().zip(chunk).map(|(s, c)| s / c).collect();
+        let last: Coords = (0..region.ndim()).map(|a| (region.stop(a) - 1) / chunk[a]).collect();
+        let mut place = first.clone();
+        loop {
+            let part = Region::from_ranges(place.iter().enumerate().map(|(a, &p)| {
+                let start = p * chunk[a];
+                let stop = start.saturating_add(chunk[a]);
+                start.max(region.start()[a])..stop.min(region.stop(a))
+            }));
+            let mut target = out.part_mut(&part.relative_to(region.start()));
+            self.read_chunk(&place, &part, &mut target, scratch)?;
+            // The next place, last axis fastest.
+            let Some(axis) = (0..place.len()).rev().find(|&a| place[a] < last[a]) else {
+                return Ok(());
+            };
+            place[axis] += 1;
+            place[axis + 1..].copy_from_slice(&first[axis + 1..]);
+        }
+    }
+
+    fn read_overhead(&self) -> u64 {
+        let bound = self.layout.encoded_bound();
+        let chunk = self.layout.chunk_bytes as u64;
+        let decoding = match self.layout.codec.bytes {
+            BytesCodec::Raw => 0,
+            // The decoded chunk where only a part is wanted, and the context.
+            BytesCodec::Zstd => chunk.saturating_add(1 << 18),
+            // zarrs decodes into a vector that grows by doubling.
+            BytesCodec::Other(_) => chunk.saturating_mul(3),
+        };
+        let indices = self.layout.shards.as_ref().map_or(0, Indices::bytes);
+        bound.saturating_add(decoding).saturating_add(indices)
+    }
+
+    fn bytes_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+}
+
+/// Axes of an array that no multiscales describe.
+fn plain_axes(node: &Node, layout: &Layout) -> Vec<Axis> {
+    let ndim = layout.shape.len();
+    let own = node.attributes.get("volchunk").and_then(|v| v.get("axes"));
+    if let Some(axes) = own.and_then(|a| ome::parse_plain_axes(a, ndim)) {
+        return axes;
+    }
+    let mut axes = VolumeInfo::new(&layout.shape, layout.dtype).axes;
+    if let Some(names) = &layout.dimension_names
+        && let Some(names) = names.iter().cloned().collect::<Option<Vec<_>>>()
+    {
+        axes = names.into_iter().map(Axis::new).collect();
+    }
+    axes
+}
+
+/// Undoes codecs that only zarrs knows, last first.
+fn decode_others<'a>(
+    codecs: &[std::sync::Arc<dyn BytesToBytesCodecTraits>],
+    encoded: &'a [u8],
+    expected: usize,
+) -> Result<Cow<'a, [u8]>> {
+    let mut bytes = Cow::Borrowed(encoded);
+    for (i, codec) in codecs.iter().enumerate().rev() {
+        if i == 0 && codec.as_any().is::<BloscCodec>() {
+            // c-blosc allocates what its header claims.
+            let claim = bytes.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
+            if claim.map(u64::from) != Some(expected as u64) {
+                return Err(match claim {
+                    Some(claim) => zstd::wrong_size(claim.into(), expected),
+                    None => Error::data("too short for the header of blosc"),
+                });
+            }
+        }
+        bytes = codec
+            .decode(bytes, &BytesRepresentation::UnboundedSize, &shard::codec_options())
+            .map_err(|e| Error::data(e.to_string()))?;
+    }
+    Ok(bytes)
+}
+
+/// Sets every voxel of `out` to `voxel`.
+fn fill(out: &mut ViewMut<'_>, dtype: Dtype, voxel: &[u8]) {
+    let shape = Coords::from_slice(out.shape());
+    let strides: Coords = shape.iter().map(|_| 0).collect();
+    out.copy_from(&View::strided(&shape, &strides, dtype, voxel));
+}
+
+/// Reverses the bytes of every voxel of `out`.
+fn swap(out: &mut ViewMut<'_>, item: usize) {
+    if let Some(bytes) = out.as_contiguous_mut() {
+        match item {
+            2 => bytes.as_chunks_mut::<2>().0.iter_mut().for_each(|v| v.reverse()),
+            4 => bytes.as_chunks_mut::<4>().0.iter_mut().for_each(|v| v.reverse()),
+            _ => bytes.as_chunks_mut::<8>().0.iter_mut().for_each(|v| v.reverse()),
+        }
+        return;
+    }
+    // Some axis is longer than a voxel, or the view would be contiguous.
+    let shape = Coords::from_slice(out.shape());
+    let Some(axis) = shape.iter().position(|&n| n > 1) else { return };
+    for i in 0..shape[axis] {
+        let row = Region::from_ranges(
+            shape.iter().enumerate().map(|(a, &n)| if a == axis { i..i + 1 } else { 0..n }),
+        );
+        swap(&mut out.part_mut(&row), item);
+    }
+}
