@@ -6,7 +6,8 @@ use volchunk::{Buffer, Dtype, Element, VolumeInfo, dispatch};
 use super::{Order, Rescale};
 use crate::testing::{bits, boxes, chain, check_chunk, scaled, volumes, whole};
 
-/// The value at voxel `at` of the output, axis by axis from the slowest.
+/// The value at voxel `at` of the output: along the slowest axis first, so that the fastest is the
+/// outermost call.
 fn value(volume: &Buffer, out: &[u64], at: &[u64], order: Order) -> f64 {
     fn line(
         get: &dyn Fn(&[u64]) -> f64,
@@ -15,15 +16,14 @@ fn value(volume: &Buffer, out: &[u64], at: &[u64], order: Order) -> f64 {
         at: &[u64],
         seen: &[u64],
     ) -> f64 {
-        let a = seen.len();
-        if a == shape.len() {
+        let Some(a) = (shape.len() - seen.len()).checked_sub(1) else {
             return get(seen);
-        }
+        };
         let (n, m, x) = (shape[a] as i128, out[a] as i128, at[a] as i128);
         let numerator = (2 * x + 1) * n - m;
         let lo = numerator.div_euclid(2 * m);
         let clamp = |i: i128| i.clamp(0, n - 1) as u64;
-        let next = |i| line(get, shape, out, at, &[seen, &[clamp(i)]].concat());
+        let next = |i| line(get, shape, out, at, &[&[clamp(i)], seen].concat());
         let weight = numerator.rem_euclid(2 * m) as f64 / (2 * m) as f64;
         let (a, b) = (next(lo), next(lo + 1));
         if weight == 0.0 || a == b { a } else { a + (b - a) * weight }
