@@ -2,10 +2,15 @@
 
 use proptest::prelude::*;
 use volchunk::{
-    ArraySource, Boundary, Buffer, Dtype, ErrorKind, Op, Pipeline, Region, Scratch, VolumeInfo,
+    ArraySource, Boundary, Buffer, Dtype, ErrorKind, Pipeline, Region, Scratch, VolumeInfo,
     dispatch,
 };
 use volchunk_ops::{Gaussian, Simd};
+
+/// The taps, which have a test of their own against SciPy's.
+#[path = "../src/gaussian/weights.rs"]
+#[allow(dead_code)]
+mod weights;
 
 const BOUNDARIES: [Boundary; 5] = [
     Boundary::Reflect,
@@ -54,15 +59,11 @@ fn naive(volume: &Buffer, sigma: &[f64], boundary: Boundary) -> Buffer {
     let shape: Vec<usize> = volume.shape().iter().map(|&n| n as usize).collect();
     for (axis, &sigma) in sigma.iter().enumerate() {
         let radius = (4.0 * sigma + 0.5) as i64;
-        if sigma == 0.0 {
+        if radius == 0 {
             continue;
         }
-        let mut weights: Vec<f64> =
-            (0..=radius).map(|x| libm::exp(-0.5 / (sigma * sigma) * (x * x) as f64)).collect();
-        let all: Vec<f64> =
-            (-radius..=radius).map(|x| weights[x.unsigned_abs() as usize]).collect();
-        let sum = numpy_sum(&all);
-        weights.iter_mut().for_each(|w| *w /= sum);
+        let weights = weights::Weights::new(sigma, "any").unwrap();
+        let weights: Vec<f64> = weights.taps().iter().rev().copied().collect();
 
         let (n, step) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
         let mut result = values.clone();
@@ -88,22 +89,6 @@ fn naive(volume: &Buffer, sigma: &[f64], boundary: Boundary) -> Buffer {
     } else {
         Buffer::from_slice(volume.shape(), &values)
     }
-}
-
-/// NumPy's pairwise sum, in its recursive form: eight strided sums below 129 values.
-fn numpy_sum(v: &[f64]) -> f64 {
-    if v.len() > 128 {
-        let half = v.len() / 2 / 8 * 8;
-        return numpy_sum(&v[..half]) + numpy_sum(&v[half..]);
-    }
-    if v.len() < 8 {
-        return v.iter().sum();
-    }
-    let whole = v.len() / 8 * 8;
-    let s: Vec<f64> =
-        (0..8).map(|k| (8 + k..whole).step_by(8).fold(v[k], |sum, i| sum + v[i])).collect();
-    let sum = ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
-    v[whole..].iter().fold(sum, |sum, x| sum + x)
 }
 
 fn filter(

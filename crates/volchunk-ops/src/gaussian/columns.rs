@@ -12,13 +12,15 @@ pub(super) struct Columns {
     /// Number of positions that are computed.
     pub(super) len: usize,
     /// Where their voxels lie.
-    pub(super) bytes: Bytes,
+    bytes: Bytes,
+    /// Bytes of a voxel.
+    size: usize,
     /// Every other position, and the position that it is a copy of; None is the constant.
     copies: Vec<(usize, Option<usize>)>,
 }
 
 /// Byte offsets of neighbouring voxels.
-pub(super) enum Bytes {
+enum Bytes {
     /// The first; the others follow without gaps.
     Dense(usize),
     /// Each.
@@ -41,11 +43,27 @@ impl Columns {
             } else {
                 Bytes::Each((voxel..voxel + len).map(|v| v * step).collect())
             };
-            return Self { first, len, bytes, copies };
+            return Self { first, len, bytes, size: dtype.size(), copies };
         }
         let bytes = Bytes::Each(at.iter().map(|v| v.unwrap_or(0) * step).collect());
         let copies = (0..at.len()).filter(|&p| at[p].is_none()).map(|p| (p, None)).collect();
-        Self { first: 0, len: at.len(), bytes, copies }
+        Self { first: 0, len: at.len(), bytes, size: dtype.size(), copies }
+    }
+
+    /// Copies the voxels to compute from a row that begins at `from[0]`, side by side.
+    pub(super) fn copy(&self, from: &[u8], to: &mut [u8]) {
+        match &self.bytes {
+            Bytes::Dense(first) => {
+                let bytes = self.len * self.size;
+                to[..bytes].copy_from_slice(&from[*first..first + bytes]);
+            }
+            Bytes::Each(offsets) => match self.size {
+                1 => gather::<1>(offsets, from, to),
+                2 => gather::<2>(offsets, from, to),
+                4 => gather::<4>(offsets, from, to),
+                _ => gather::<8>(offsets, from, to),
+            },
+        }
     }
 
     /// Fills the positions of `row` that were not computed.
@@ -70,4 +88,10 @@ fn longest_run(at: &[Option<usize>]) -> (usize, usize) {
         }
     }
     best
+}
+
+fn gather<const SIZE: usize>(offsets: &[usize], from: &[u8], to: &mut [u8]) {
+    for (&at, to) in offsets.iter().zip(to.chunks_exact_mut(SIZE)) {
+        to.copy_from_slice(&from[at..at + SIZE]);
+    }
 }

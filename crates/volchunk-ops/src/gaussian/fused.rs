@@ -12,7 +12,7 @@ use pulp::NullaryFnOnce;
 use volchunk::{Dtype, Element, dispatch};
 
 use super::{
-    columns::{Bytes, Columns},
+    columns::Columns,
     kernel::{self, LANES, Round, Rows},
     simd::Simd,
     weights::Weights,
@@ -23,10 +23,11 @@ use super::{
 const SEGMENT: usize = 64;
 /// Output rows that are made together.
 const BATCH: usize = 8;
-/// Bytes of the ring, a part of a core's second-level cache.
-const RING: usize = 288 << 10;
+/// Bytes of the ring. It may exceed the second-level cache a little: it is read in order, and the
+/// more planes are made together, the fewer input rows are read again.
+const RING: usize = 640 << 10;
 /// Output planes that are made together, at least and at most.
-const GROUP: (usize, usize) = (4, 16);
+const GROUP: (usize, usize) = (4, 12);
 /// Output voxels of a row that are made together, at least, if the row has so many.
 const TILE: usize = 512;
 
@@ -64,11 +65,13 @@ pub(super) struct Layout {
     padded_row: usize,
     /// Rows of input above each other.
     column: usize,
+    /// f64 that hold one row of input as it is.
+    staged_row: usize,
 }
 
 impl Layout {
-    /// For an output of `n` voxels and filters of `radii`, both as z, y, x.
-    pub(super) fn new(n: [usize; 3], radii: [usize; 3]) -> Self {
+    /// For an output of `n` voxels and filters of `radii`, both as z, y, x, and input of `dtype`.
+    pub(super) fn new(n: [usize; 3], radii: [usize; 3], dtype: Dtype) -> Self {
         let tile = n[2].min(TILE.max(4 * radii[2]));
         let positions = tile + 2 * radii[2];
         let ring_row = positions.next_multiple_of(LANES);
@@ -84,6 +87,7 @@ impl Layout {
             ring_rows,
             padded_row: positions + LANES,
             column: group + 2 * radii[0],
+            staged_row: (positions * dtype.size()).div_ceil(size_of::<f64>()),
         }
     }
 
@@ -91,9 +95,14 @@ impl Layout {
         self.ring_rows * self.ring_row
     }
 
-    /// Elements of the column, the ring and the padded rows.
-    fn parts(&self) -> [usize; 3] {
-        [self.column * SEGMENT, self.group * self.ring_plane(), self.batch * self.padded_row]
+    /// Elements of the staged input, the column, the ring and the padded rows.
+    fn parts(&self) -> [usize; 4] {
+        [
+            self.column * self.batch * self.staged_row,
+            self.column * SEGMENT,
+            self.group * self.ring_plane(),
+            self.batch * self.padded_row,
+        ]
     }
 
     /// Number of f64 that a fused pass needs.
@@ -115,7 +124,7 @@ pub(super) struct Fused<'a> {
 impl<'a> Fused<'a> {
     /// A pass over voxels of `dtype`, with `constant` where a position has no voxel.
     pub(super) fn new(simd: Simd, axes: [&'a Line<'a>; 3], dtype: Dtype, constant: f64) -> Self {
-        let layout = Layout::new(axes.map(Line::outputs), axes.map(|a| a.weights.radius()));
+        let layout = Layout::new(axes.map(Line::outputs), axes.map(|a| a.weights.radius()), dtype);
         let z_taps = (0..=2 * axes[0].weights.radius()).map(|k| k * SEGMENT).collect();
         Self { simd, axes, dtype, constant, layout, z_taps }
     }
@@ -136,7 +145,9 @@ impl<'a> Fused<'a> {
     ) {
         let [z, y, x] = self.axes;
         let layout = &self.layout;
-        let [column_len, ring_len, padded_len] = layout.parts();
+        let [staged_len, column_len, ring_len, padded_len] = layout.parts();
+        let (staged, memory) = memory.split_at_mut(staged_len);
+        let staged = bytemuck::cast_slice_mut(staged);
         let (column, memory) = memory.split_at_mut(column_len);
         let (ring, memory) = memory.split_at_mut(ring_len);
         let padded = &mut memory[..padded_len];
@@ -158,11 +169,23 @@ impl<'a> Fused<'a> {
                 let mut made = 0;
                 for y0 in (0..ny).step_by(layout.batch) {
                     let batch = layout.batch.min(ny - y0);
-                    for position in made..y0 + batch + 2 * ry {
-                        let to = &mut ring[slot(position)..];
-                        self.z_pass::<Mid>(data, z0..z0 + group, position, &columns, column, to);
+                    while made < y0 + batch + 2 * ry {
+                        let rows = made..(made + layout.batch).min(y0 + batch + 2 * ry);
+                        made = rows.end;
+                        self.stage(data, z0..z0 + group, rows.clone(), &columns, staged);
+                        for (b, position) in rows.enumerate() {
+                            let from = &staged[b * layout.staged_row * size_of::<f64>()..];
+                            let to = &mut ring[slot(position)..];
+                            self.z_pass::<Mid>(
+                                z0..z0 + group,
+                                position,
+                                from,
+                                columns.len,
+                                column,
+                                to,
+                            );
+                        }
                     }
-                    made = y0 + batch + 2 * ry;
                     for (j, tap) in y_taps.iter_mut().enumerate() {
                         *tap = slot(y0 + j);
                     }
@@ -202,34 +225,58 @@ impl<'a> Fused<'a> {
         }
     }
 
-    /// The z pass of `planes` at one y position: a row for each, a ring's plane apart.
-    fn z_pass<Mid: Round<Out = f64>>(
+    /// Copies the input rows at y positions `rows` of all planes that the z pass of `planes` reads,
+    /// for each plane side by side: the z pass goes across planes, and a page and a cache miss for
+    /// each short piece of a row would cost more than its sums.
+    fn stage(
         &self,
         data: &[u8],
         planes: Range<usize>,
-        position: usize,
+        rows: Range<usize>,
         columns: &Columns,
+        staged: &mut [u8],
+    ) {
+        let [z, y, _] = self.axes;
+        let row_bytes = self.layout.staged_row * size_of::<f64>();
+        let above = &z.at[planes.start..planes.end + 2 * z.weights.radius()];
+        for (&plane, to) in above.iter().zip(staged.chunks_exact_mut(self.layout.batch * row_bytes))
+        {
+            let Some(plane) = plane else { continue };
+            for (position, to) in rows.clone().zip(to.chunks_exact_mut(row_bytes)) {
+                let Some(row) = y.at[position] else { continue };
+                columns.copy(&data[plane * z.step + row * y.step..], to);
+            }
+        }
+    }
+
+    /// The z pass of `planes` at one y position, whose staged rows begin at `staged[0]`: a row for
+    /// each, a ring's plane apart.
+    fn z_pass<Mid: Round<Out = f64>>(
+        &self,
+        planes: Range<usize>,
+        position: usize,
+        staged: &[u8],
+        len: usize,
         column: &mut [f64],
         to: &mut [f64],
     ) {
         let [z, y, _] = self.axes;
         let plane = self.layout.ring_plane();
-        let Some(row) = y.at[position] else {
+        if y.at[position].is_none() {
             for g in 0..planes.len() {
                 to[g * plane..][..self.layout.ring_row].fill(self.constant);
             }
             return;
-        };
+        }
         let above = &z.at[planes.start..planes.end + 2 * z.weights.radius()];
-        for s in (0..columns.len).step_by(SEGMENT) {
-            let width = SEGMENT.min(columns.len - s);
+        for s in (0..len).step_by(SEGMENT) {
+            let width = SEGMENT.min(len - s);
             dispatch!(self.dtype, T => self.simd.run(Load::<T> {
-                columns,
                 constant: self.constant,
-                data: &data[row * y.step..],
                 above,
-                step: z.step,
-                voxels: s..s + width,
+                from: &staged[s * size_of::<T>()..],
+                step: self.layout.batch * self.layout.staged_row * size_of::<f64>(),
+                width,
                 to: column,
                 dtype: PhantomData,
             }));
@@ -249,12 +296,11 @@ impl<'a> Fused<'a> {
 
 /// Converts a segment of the rows above each other to f64.
 struct Load<'a, T> {
-    columns: &'a Columns,
     constant: f64,
-    data: &'a [u8],
     above: &'a [Option<usize>],
+    from: &'a [u8],
     step: usize,
-    voxels: Range<usize>,
+    width: usize,
     to: &'a mut [f64],
     dtype: PhantomData<T>,
 }
@@ -263,20 +309,11 @@ impl<T: Element> NullaryFnOnce for Load<'_, T> {
     type Output = ();
     #[inline(always)]
     fn call(self) {
-        for (&at, to) in self.above.iter().zip(self.to.chunks_exact_mut(SEGMENT)) {
-            let to = &mut to[..self.voxels.len()];
-            let Some(at) = at else {
-                to.fill(self.constant);
-                continue;
-            };
-            let from = &self.data[at * self.step..];
-            match &self.columns.bytes {
-                Bytes::Dense(first) => {
-                    kernel::load::<T>(&from[first + self.voxels.start * size_of::<T>()..], to);
-                }
-                Bytes::Each(offsets) => {
-                    kernel::gather::<T>(from, &offsets[self.voxels.clone()], to)
-                }
+        for (k, to) in self.to.chunks_exact_mut(SEGMENT).take(self.above.len()).enumerate() {
+            let to = &mut to[..self.width];
+            match self.above[k] {
+                Some(_) => kernel::load::<T>(&self.from[k * self.step..], to),
+                None => to.fill(self.constant),
             }
         }
     }

@@ -128,11 +128,3 @@ pub(super) fn load<T: Element>(bytes: &[u8], dst: &mut [f64]) {
         *to = bytemuck::pod_read_unaligned::<T>(from).to_f64();
     }
 }
-
-/// Reads the voxels that begin at these byte offsets.
-#[inline(always)]
-pub(super) fn gather<T: Element>(bytes: &[u8], offsets: &[usize], dst: &mut [f64]) {
-    for (to, &at) in dst.iter_mut().zip(offsets) {
-        *to = bytemuck::pod_read_unaligned::<T>(&bytes[at..at + size_of::<T>()]).to_f64();
-    }
-}

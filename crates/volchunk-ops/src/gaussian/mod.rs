@@ -185,7 +185,7 @@ impl Op for Gaussian {
             .collect();
         let item = self.outputs[0].info.dtype.size() as u64;
         let passes = self.passes();
-        let mut bytes = 0u64;
+        let (mut bytes, mut dtype) = (0u64, self.inputs[0].info.dtype);
         for (i, pass) in passes.iter().enumerate() {
             pass.filtered.iter().for_each(|&a| held[a] = shape[a]);
             let n = pass.zyx.map(|a| a.map_or(1, |a| held[a] as usize));
@@ -193,9 +193,10 @@ impl Op for Gaussian {
                 Some(a) if pass.filtered.contains(&a) => self.weights[a].radius(),
                 _ => 0,
             });
-            bytes += 8 * Layout::new(n, radii).elements() as u64;
+            bytes += 8 * Layout::new(n, radii, dtype).elements() as u64;
             if i + 1 < passes.len() {
                 bytes = bytes.saturating_add(Region::whole(&held).voxels().saturating_mul(item));
+                dtype = self.outputs[0].info.dtype;
             }
         }
         bytes
