@@ -1,1 +1,125 @@
-//! The volchunk program, and the library behind it
+//! The volchunk program, and the library behind it.
+//!
+//! Raw arguments ([`args`]) become a checked config, a config and its input a prepared job, and a
+//! command carries that out. [`program`] is all of the program; [`call`] is the same for a caller
+//! that has its own signals and threads.
+
+mod args;
+mod commands;
+mod config;
+mod demo;
+mod job;
+mod output;
+mod prepare;
+mod progress;
+mod report;
+
+use std::{
+    ffi::OsString,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use clap::Parser;
+use volchunk::{Error, ErrorKind, Result};
+
+/// How a call of the program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All was done. Code 0.
+    Done,
+    /// Something failed that was asked for rightly. Code 1.
+    Failure,
+    /// What was asked for cannot be right. Code 2.
+    Usage,
+    /// The caller, or Ctrl-C, stopped it. Code 130, as a shell reports SIGINT.
+    Stopped,
+}
+
+impl Exit {
+    /// The process's exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failure => 1,
+            Self::Usage => 2,
+            Self::Stopped => 130,
+        }
+    }
+
+    fn of(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::InvalidArgument | ErrorKind::Misaligned => Self::Usage,
+            ErrorKind::Cancelled => Self::Stopped,
+            _ => Self::Failure,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+/// Set by Ctrl-C.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// The whole program: parses `args` (the first is the program's name), runs the command, prints
+/// errors to standard error. Takes Ctrl-C for itself: the first stops the run within one chunk, a
+/// second ends the process.
+pub fn program(args: impl IntoIterator<Item = OsString>) -> Exit {
+    // Where a handler cannot be had, Ctrl-C ends the process: the output still says it is unfinished.
+    let _ = ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(Exit::Stopped.code().into());
+        }
+    });
+    // The engine reports a panic as an error that names the chunk, `call` any other; a trace is for
+    // who asks for it.
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    call(args, &STOP)
+}
+
+/// As [`program`], but leaves signals alone: set `cancel`, from any thread, to stop.
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+/// use volchunk_cli::{Exit, call};
+/// let args = ["volchunk", "info", "no-such-file.npy"].map(Into::into);
+/// assert_eq!(call(args, &AtomicBool::new(false)), Exit::Failure);
+/// ```
+pub fn call(args: impl IntoIterator<Item = OsString>, cancel: &AtomicBool) -> Exit {
+    let cli = match args::Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version are no errors, and go to standard output.
+            let exit = if e.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = e.print();
+            return exit;
+        }
+    };
+    let error = match catch_unwind(AssertUnwindSafe(|| command(&cli, cancel))) {
+        Ok(Ok(())) => return Exit::Done,
+        Ok(Err(e)) if output::is_broken_pipe(&e) => return Exit::Done,
+        Ok(Err(e)) => e,
+        Err(_) => Error::data(
+            "internal error: please report it, with what RUST_BACKTRACE=1 makes this command print",
+        ),
+    };
+    output::complain(&error);
+    Exit::of(&error)
+}
+
+fn command(cli: &args::Cli, cancel: &AtomicBool) -> Result<()> {
+    match &cli.command {
+        args::Command::Info(args) => commands::info(args),
+        args::Command::Plan(args) => commands::plan(args),
+        args::Command::Run(args) => commands::run(args, cancel),
+        args::Command::Convert(args) => commands::convert(args, cancel),
+        args::Command::Demo(args) => demo::demo(args, cancel),
+    }
+}

@@ -1,0 +1,193 @@
+//! The command line as it is typed; nothing is checked here but its form.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  volchunk info scan/                      a folder of TIFF planes
+  volchunk plan scan/ out.zarr --op gaussian:sigma=2 --memory 2GiB
+  volchunk run  scan/ out.zarr --op gaussian:sigma=5um --voxel-size 5,2,2
+  volchunk convert scan/ scan.zarr --pyramid
+  volchunk demo
+
+Exit codes: 0 done, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.";
+
+/// Divides n-d image volumes into overlapping chunks, works on every core, reassembles without seams.
+///
+/// Reads folders of TIFF planes, TIFF, NPY, Zarr and OME-Zarr; writes OME-Zarr, NPY and BigTIFF.
+#[derive(Debug, Parser)]
+#[command(name = "volchunk", bin_name = "volchunk", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say what a volume is: shape, dtype, axes, voxel size, storage chunks
+    #[command(after_help = "Example: volchunk info scan/ --voxel-size 5,2,2 --json")]
+    Info(InfoArgs),
+    /// State what a run would cost: chunks, memory, halos, bytes read and written
+    #[command(after_help = ops_help())]
+    Plan(PlanArgs),
+    /// Run ops over a volume, chunk by chunk, on every core
+    #[command(after_help = ops_help())]
+    Run(RunArgs),
+    /// Write a volume in another format, or another storage, without an op
+    #[command(
+        after_help = "Example: volchunk convert scan/ scan.zarr --voxel-size 5,2,2 --pyramid"
+    )]
+    Convert(ConvertArgs),
+    /// Make a synthetic volume of cells, filter it, check that no seam can be seen
+    Demo(DemoArgs),
+}
+
+/// The ops, for `plan --help` and `run --help`.
+fn ops_help() -> String {
+    let mut text = String::from(
+        "Ops (values separated by commas address the spatial axes, slowest first; one value stands \
+         for all of them):\n",
+    );
+    for line in volchunk_ops::help().lines() {
+        text += &format!("  {line}\n");
+    }
+    text + "\nExample: volchunk run in.tif out.zarr --op gaussian:sigma=1,2.5,2.5 --op threshold:value=300"
+}
+
+/// What supplies or overrides an input's metadata.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Describe {
+    /// Names of the input's axes, a letter each, slowest first, such as tczyx
+    #[arg(long, value_name = "NAMES", allow_hyphen_values = true)]
+    pub(crate) axes: Option<String>,
+    /// Voxel size in µm: one value, or one for each spatial axis, slowest first, such as 5,2,2
+    #[arg(long, value_name = "µm[,µm…]", allow_hyphen_values = true)]
+    pub(crate) voxel_size: Option<String>,
+}
+
+/// How the result is divided and stored.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Divide {
+    /// Chunk in voxels: one length, or one for each spatial axis [default: chosen by the plan]
+    #[arg(long, value_name = "N[,N…]", allow_hyphen_values = true)]
+    pub(crate) chunk: Option<String>,
+    /// Storage chunk of a Zarr output in voxels [default: the chunk, or a divisor of it]
+    #[arg(long, value_name = "N[,N…]", allow_hyphen_values = true)]
+    pub(crate) storage_chunk: Option<String>,
+    /// Shard of a Zarr output in voxels: a multiple of the storage chunk [default: no shards]
+    #[arg(long, value_name = "N[,N…]", allow_hyphen_values = true)]
+    pub(crate) shard: Option<String>,
+    /// Only this region of the result, every axis: 0:30,100:400,: (open ends are legal)
+    #[arg(long, value_name = "A:B,…", allow_hyphen_values = true)]
+    pub(crate) roi: Option<String>,
+}
+
+/// What the machine grants.
+#[derive(Debug, Args)]
+pub(crate) struct Limits {
+    /// Most memory to use, such as 2GiB or 500MB [default: half of what is free]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    pub(crate) memory: Option<String>,
+    /// Threads [default: as many as there are cores]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) workers: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    /// The volume: a folder of TIFF planes, a TIFF, an NPY, a Zarr
+    pub(crate) input: PathBuf,
+    #[command(flatten)]
+    pub(crate) describe: Describe,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The volume to read
+    pub(crate) input: PathBuf,
+    /// What a run would write; the ending decides: .zarr, .npy, .tif
+    pub(crate) output: PathBuf,
+    /// An op, name:key=value[:key=value…]; repeat for a pipeline
+    #[arg(long = "op", value_name = "OP")]
+    pub(crate) ops: Vec<String>,
+    #[command(flatten)]
+    pub(crate) divide: Divide,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) describe: Describe,
+    /// Write the job to this file, for `volchunk run --job`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write_job: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The volume to read
+    #[arg(required_unless_present = "job")]
+    pub(crate) input: Option<PathBuf>,
+    /// What to write; the ending decides: .zarr, .npy, .tif
+    #[arg(required_unless_present = "job")]
+    pub(crate) output: Option<PathBuf>,
+    /// An op, name:key=value[:key=value…]; repeat for a pipeline
+    #[arg(long = "op", value_name = "OP")]
+    pub(crate) ops: Vec<String>,
+    #[command(flatten)]
+    pub(crate) divide: Divide,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) describe: Describe,
+    /// Run the job in this file, which `volchunk plan --write-job` wrote
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "input", "output", "ops", "chunk", "storage_chunk", "shard", "roi", "axes", "voxel_size",
+    ])]
+    pub(crate) job: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) manner: Manner,
+}
+
+/// How a command that writes behaves.
+#[derive(Debug, Args)]
+pub(crate) struct Manner {
+    /// Replace whatever output is there
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// The volume to read
+    pub(crate) input: PathBuf,
+    /// What to write; the ending decides: .zarr, .npy, .tif
+    pub(crate) output: PathBuf,
+    /// Also write coarser levels, each half as fine (mean of 2× per spatial axis); OME-Zarr only
+    #[arg(long)]
+    pub(crate) pyramid: bool,
+    #[command(flatten)]
+    pub(crate) divide: Divide,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) describe: Describe,
+    #[command(flatten)]
+    pub(crate) manner: Manner,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Folder for the volumes and the picture [default: a new one among temporary files]
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+}

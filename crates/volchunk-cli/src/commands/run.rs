@@ -1,0 +1,126 @@
+//! `volchunk run`.
+
+use std::{fs, sync::atomic::AtomicBool};
+
+use volchunk::{Control, Error, Pipeline, Plan, Report, Result, Sink, Source};
+use volchunk_io::{Format, companion_path, create, partial_path, remove_output};
+
+use crate::{
+    args::{self, RunArgs},
+    config::{Config, Limits},
+    job::Job,
+    output::print,
+    prepare::{Prepared, Start, prepare},
+    progress::Display,
+    report,
+};
+
+/// How a command that writes behaves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner<'a> {
+    pub(crate) force: bool,
+    pub(crate) quiet: bool,
+    /// Set from outside, it stops the run.
+    pub(crate) cancel: &'a AtomicBool,
+}
+
+impl<'a> Manner<'a> {
+    pub(crate) fn from_args(args: &args::Manner, cancel: &'a AtomicBool) -> Self {
+        Self { force: args.force, quiet: args.quiet, cancel }
+    }
+}
+
+/// Runs a job, from flags or from a job file.
+pub(crate) fn run(args: &RunArgs, cancel: &AtomicBool) -> Result<()> {
+    let config = match (&args.job, &args.input, &args.output) {
+        (Some(job), ..) => Job::read(job)?
+            .config()
+            .map_err(|e| e.context(format_args!("--job {}", job.display())))?,
+        (None, Some(input), Some(output)) => {
+            Config::from_args(input, output, &args.ops, &args.divide, &args.describe)?
+        }
+        _ => return Err(Error::argument("INPUT and OUTPUT are missing; legal: both, or --job")),
+    };
+    let prepared = prepare(config, Limits::from_args(&args.limits)?)?;
+    let manner = Manner::from_args(&args.manner, cancel);
+    carry_out(&prepared, "filtering", manner)
+}
+
+/// Carries out a prepared job, and tells what it did.
+pub(crate) fn carry_out(prepared: &Prepared, what: &'static str, manner: Manner<'_>) -> Result<()> {
+    if !begin(prepared, manner)? {
+        return Ok(());
+    }
+    let sink = create(&prepared.config.output, &prepared.plan.output, &prepared.create_options()?)?;
+    record_job(prepared)?;
+    let running = Running { config: &prepared.config, what, manner };
+    let report = running.run(&prepared.plan, &prepared.pipeline, &*prepared.source, &*sink)?;
+    if !manner.quiet {
+        print(&format!("{}\n", report::summary(prepared, &report)))?;
+    }
+    Ok(())
+}
+
+/// Makes room for the output. False: there is nothing to do.
+pub(crate) fn begin(prepared: &Prepared, manner: Manner<'_>) -> Result<bool> {
+    let output = &prepared.config.output;
+    match prepared.start(manner.force)? {
+        Start::Fresh => {}
+        Start::Replace => remove_output(output)?,
+        Start::AlreadyComplete => {
+            if !manner.quiet {
+                print(&format!("{}: already complete\n", output.display()))?;
+            }
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Keeps the job beside an output that has no attributes of its own.
+fn record_job(prepared: &Prepared) -> Result<()> {
+    if prepared.config.format == Format::Zarr {
+        return Ok(());
+    }
+    let folder = companion_path(&prepared.config.output);
+    let fail = |e| Error::io(format_args!("writing {}", folder.display()), e);
+    fs::create_dir_all(&folder).map_err(fail)?;
+    Job::of(prepared)?.write(&folder.join("job.json"))
+}
+
+/// What the runs of one output have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Running<'a> {
+    pub(crate) config: &'a Config,
+    /// What progress calls it.
+    pub(crate) what: &'static str,
+    pub(crate) manner: Manner<'a>,
+}
+
+impl Running<'_> {
+    /// Runs a plan with its progress shown.
+    pub(crate) fn run(
+        &self,
+        plan: &Plan,
+        pipeline: &Pipeline,
+        source: &dyn Source,
+        sink: &dyn Sink,
+    ) -> Result<Report> {
+        let display = Display::new(self.what, plan.grid.domain().voxels(), self.manner.quiet);
+        let control = Control { cancel: self.manner.cancel, progress: &|p| display.update(p) };
+        let report = volchunk::run(plan, pipeline, &[source], sink, control);
+        display.end();
+        report.map_err(|e| self.unfinished(e))
+    }
+
+    /// Says of a failed run what it left.
+    fn unfinished(&self, error: Error) -> Error {
+        let output = &self.config.output;
+        let left = match self.config.format {
+            Format::Zarr => format!("{} is unfinished, and says so", output.display()),
+            _ => format!("{} is unfinished", partial_path(output).display()),
+        };
+        let message = if error.is_cancelled() { "stopped".into() } else { error.to_string() };
+        Error::new(error.kind(), format!("{message}\n{left}; --force begins anew")).caused_by(error)
+    }
+}

@@ -1,0 +1,161 @@
+//! From a config to a plan: everything that is checked before the disk is touched.
+
+use std::{fs, path::Path};
+
+use volchunk::{
+    Error, ErrorKind, Pipeline, Plan, PlanRequest, Result, Source, StorageRequest, VolumeInfo, plan,
+};
+use volchunk_io::{CreateOptions, Format, OutputState, describe, open, output_state};
+use volchunk_ops::bind_chain;
+
+use crate::{
+    config::{Config, Description, Lengths, Limits},
+    job::Job,
+};
+
+/// A job that is ready to run.
+pub(crate) struct Prepared {
+    pub(crate) config: Config,
+    pub(crate) source: Box<dyn Source>,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) plan: Plan,
+}
+
+/// Whether a run may begin.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Start {
+    /// Nothing stands at the output's path.
+    Fresh,
+    /// What stands there is to be removed first.
+    Replace,
+    /// What stands there is the result.
+    AlreadyComplete,
+}
+
+/// Opens a volume as the user describes it.
+pub(crate) fn open_input(path: &Path, description: &Description) -> Result<Box<dyn Source>> {
+    describe(open(path)?, description.axes.as_deref(), description.voxel_size.as_deref())
+}
+
+/// Refuses an output that could harm the input, or that has no folder to stand in.
+pub(crate) fn check_places(config: &Config) -> Result<()> {
+    let (input, output) = (&config.input, &config.output);
+    if volchunk_io::same_or_inside(input, output) {
+        return Err(Error::argument(format!(
+            "the output {} is, holds or lies inside the input {}; legal: a place apart from it",
+            output.display(),
+            input.display()
+        )));
+    }
+    let parent = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match fs::metadata(parent) {
+        Ok(meta) if meta.is_dir() => Ok(()),
+        Ok(_) => Err(Error::new(
+            ErrorKind::Io,
+            format!("the output {}: {} is no folder", output.display(), parent.display()),
+        )),
+        Err(e) => Err(Error::io(
+            format_args!("the output {} needs the folder {}", output.display(), parent.display()),
+            e,
+        )),
+    }
+}
+
+/// Opens the input, binds the ops, plans.
+pub(crate) fn prepare(config: Config, limits: Limits) -> Result<Prepared> {
+    check_places(&config)?;
+    let source = open_input(&config.input, &config.description)?;
+    let pipeline = bind_chain(&config.ops, source.info().clone())?;
+    let plan = plan_for(&config, &pipeline, source.read_overhead(), limits)?;
+    Ok(Prepared { config, source, pipeline, plan })
+}
+
+/// The plan of `pipeline`, its result divided and stored as `config` asks.
+pub(crate) fn plan_for(
+    config: &Config,
+    pipeline: &Pipeline,
+    read_overhead: u64,
+    limits: Limits,
+) -> Result<Plan> {
+    let out = pipeline.output();
+    let for_axes = |l: &Lengths| l.for_axes(out);
+    let storage = match config.format {
+        Format::Zarr => StorageRequest::Chunked {
+            chunk: config.storage_chunk.as_ref().map(for_axes).transpose()?,
+            shard: config.shard.as_ref().map(for_axes).transpose()?,
+        },
+        _ => StorageRequest::Flat,
+    };
+    let request = PlanRequest {
+        pipeline,
+        roi: config.roi.as_ref().map(|r| r.region(out)).transpose()?,
+        chunk: config.chunk.as_ref().map(for_axes).transpose()?,
+        storage,
+        workers: limits.workers,
+        memory: limits.memory,
+        read_overhead,
+        write_overhead: &|info| write_overhead(config.format, info),
+    };
+    plan(&request).map_err(|e| match e.kind() {
+        ErrorKind::OverMemory => e.context("--memory"),
+        ErrorKind::Misaligned if config.shard.is_some() => e.context("--shard"),
+        ErrorKind::Misaligned => e.context("--storage-chunk"),
+        _ => e,
+    })
+}
+
+/// Bytes that one write of a chunk may hold beyond it.
+pub(crate) fn write_overhead(format: Format, info: &VolumeInfo) -> u64 {
+    match (format, &info.storage) {
+        (Format::Zarr, Some(storage)) => {
+            let voxels = |shape: &[u64]| shape.iter().fold(1u64, |n, &s| n.saturating_mul(s));
+            let chunk = voxels(&storage.chunk);
+            let slab = chunk / storage.chunk.first().map_or(1, |&n| n.max(1));
+            let entries = storage.shard.as_ref().map_or(0, |s| voxels(s) / chunk.max(1));
+            // A slab gathered, the encoder's window and tables, a shard's index.
+            (slab.saturating_mul(info.dtype.size() as u64))
+                .saturating_add(6 << 20)
+                .saturating_add(entries.saturating_mul(48))
+        }
+        _ => 1 << 20,
+    }
+}
+
+impl Prepared {
+    /// Whether the run may begin, by what stands at the output's path.
+    pub(crate) fn start(&self, force: bool) -> Result<Start> {
+        let state = output_state(&self.config.output)?;
+        if state == OutputState::Absent {
+            // A folder or file of this name beside it may be anybody's; creating it will tell.
+            return Ok(if force { Start::Replace } else { Start::Fresh });
+        }
+        if force {
+            return Ok(Start::Replace);
+        }
+        let place = self.config.output.display();
+        let refuse = |what: &str| {
+            let message = format!("the output {place} {what}; --force begins anew");
+            Err(Error::new(ErrorKind::Exists, message))
+        };
+        match state {
+            OutputState::Absent => Ok(Start::Fresh),
+            OutputState::Partial => {
+                refuse("is there, unfinished: a run of it was stopped, or is still going")
+            }
+            OutputState::Foreign => refuse("is there, and volchunk did not make it"),
+            OutputState::Complete { attributes } => {
+                match attributes.as_ref().and_then(Job::from_attributes) {
+                    Some(job) if job.satisfies(self)? => Ok(Start::AlreadyComplete),
+                    Some(_) => refuse("is there, complete, but another job made it"),
+                    None => refuse("is there, and says nothing of the job that made it"),
+                }
+            }
+        }
+    }
+
+    /// The options of the output, its job recorded.
+    pub(crate) fn create_options(&self) -> Result<CreateOptions> {
+        let attributes = Some(Job::of(self)?.attributes(self.config.format)?);
+        Ok(CreateOptions { attributes, ..CreateOptions::default() })
+    }
+}

@@ -1,0 +1,294 @@
+//! What commands tell: as text for people, as JSON for programs.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+use volchunk::{AxisKind, Plan, Report, VolumeInfo};
+use volchunk_io::Format;
+
+use crate::{
+    config::comma,
+    prepare::Prepared,
+    progress::{duration, rate},
+};
+
+/// A volume, for `info`.
+pub(crate) fn info_text(path: &str, info: &VolumeInfo) -> String {
+    let mut t = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(t, "{name:<15}{value}");
+    };
+    line("volume", path.to_owned());
+    line("shape", format!("{} ({})", shape(&info.shape), info.axis_names()));
+    line("dtype", info.dtype.to_string());
+    line("size", format!("{} voxels, {}", grouped(info.voxels()), bytes(info.bytes())));
+    line("voxel size", voxel_size(info));
+    if info.axes.iter().any(|a| a.origin != 0.0) {
+        line(
+            "origin",
+            info.axes.iter().map(|a| a.origin.to_string()).collect::<Vec<_>>().join(", "),
+        );
+    }
+    line(
+        "storage chunk",
+        match &info.storage {
+            Some(storage) => shape(&storage.chunk),
+            None => "none: any region costs what it holds".into(),
+        },
+    );
+    if let Some(shard) = info.storage.as_ref().and_then(|s| s.shard.as_ref()) {
+        line("shard", shape(shard));
+    }
+    t
+}
+
+/// A volume as JSON.
+pub(crate) fn info_json(info: &VolumeInfo) -> Value {
+    let axes = info.axes.iter().map(|a| {
+        let kind = match a.kind {
+            AxisKind::Space => "space",
+            AxisKind::Time => "time",
+            AxisKind::Channel => "channel",
+        };
+        json!({"name": a.name, "kind": kind, "scale": a.scale, "unit": a.unit, "origin": a.origin})
+    });
+    let sizes: Option<Vec<f64>> =
+        info.spatial_axes().iter().map(|&a| info.axes[a].micrometers()).collect();
+    let storage = info.storage.as_ref();
+    json!({
+        "shape": &info.shape[..],
+        "dtype": info.dtype.name(),
+        "axes": axes.collect::<Vec<_>>(),
+        "voxel_size_um": sizes,
+        "voxels": info.voxels(),
+        "bytes": info.bytes(),
+        "storage_chunk": storage.map(|s| s.chunk.to_vec()),
+        "shard": storage.and_then(|s| s.shard.as_ref()).map(|s| s.to_vec()),
+    })
+}
+
+/// A plan, for `plan`.
+pub(crate) fn plan_text(prepared: &Prepared) -> String {
+    let Plan { grid, output, workers, memory: m, .. } = &prepared.plan;
+    let input = prepared.source.info();
+    let mut t = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(t, "{name:<15}{value}");
+    };
+    line(
+        "input",
+        format!(
+            "{}: {} {} ({})",
+            prepared.config.input.display(),
+            shape(&input.shape),
+            input.dtype,
+            input.axis_names()
+        ),
+    );
+    for op in &prepared.config.ops {
+        line("op", op.to_string());
+    }
+    line(
+        "output",
+        format!(
+            "{}: {} {} ({}), {} of voxels",
+            prepared.config.output.display(),
+            shape(&output.shape),
+            output.dtype,
+            format_name(prepared.config.format, output),
+            bytes(output.bytes())
+        ),
+    );
+    if prepared.config.roi.is_some() {
+        line("region", format!("{} of the result {}", grid.domain(), shape(grid.volume())));
+    }
+    line(
+        "chunks",
+        format!(
+            "{} ({}), each {}",
+            grouped(grid.len()),
+            shape(grid.counts()),
+            shape(grid.chunk_shape())
+        ),
+    );
+    line("workers", workers.to_string());
+    line(
+        "peak memory",
+        format!(
+            "{} projected: {} for the process, {} for each worker, {} for neighbouring storage chunks; \
+         the cap is {}",
+            bytes(m.peak),
+            bytes(m.base),
+            bytes(m.per_worker),
+            bytes(m.halo_cache),
+            bytes(m.cap)
+        ),
+    );
+    line(
+        "halo overhead",
+        format!("{:.2} × the voxels of one chunk over all", prepared.plan.halo_overhead),
+    );
+    line(
+        "read",
+        format!(
+            "{} needed; decoded {:.2} × that if the neighbours' storage chunks stay in memory, {:.2} × \
+         at worst",
+            bytes(prepared.plan.needed_bytes),
+            prepared.plan.amplification_best,
+            prepared.plan.amplification_worst
+        ),
+    );
+    line("storage", storage_text(output));
+    t
+}
+
+fn storage_text(output: &VolumeInfo) -> String {
+    match &output.storage {
+        None => "contiguous; every chunk aligns".into(),
+        Some(storage) => match &storage.shard {
+            None => format!("storage chunks {}; every chunk aligns", shape(&storage.chunk)),
+            Some(shard) => format!(
+                "shards {} of storage chunks {}; every chunk aligns",
+                shape(shard),
+                shape(&storage.chunk)
+            ),
+        },
+    }
+}
+
+/// A plan as JSON.
+pub(crate) fn plan_json(prepared: &Prepared) -> Value {
+    let Plan { grid, output, workers, memory: m, .. } = &prepared.plan;
+    json!({
+        "input": info_json(prepared.source.info()),
+        "ops": prepared.config.ops.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "output": info_json(output),
+        "format": format_name(prepared.config.format, output),
+        "region": grid.domain().ranges().map(|r| [r.start, r.end]).collect::<Vec<_>>(),
+        "chunks": grid.len(),
+        "chunk_grid": grid.counts(),
+        "chunk": grid.chunk_shape(),
+        "workers": workers,
+        "memory": {
+            "peak": m.peak,
+            "base": m.base,
+            "per_worker": m.per_worker,
+            "halo_cache": m.halo_cache,
+            "cap": m.cap,
+        },
+        "halo_overhead": prepared.plan.halo_overhead,
+        "needed_bytes": prepared.plan.needed_bytes,
+        "read_amplification": {
+            "best": prepared.plan.amplification_best,
+            "worst": prepared.plan.amplification_worst,
+        },
+    })
+}
+
+/// What a finished run did, in a paragraph.
+pub(crate) fn summary(prepared: &Prepared, report: &Report) -> String {
+    let (config, plan) = (&prepared.config, &prepared.plan);
+    let seconds = report.elapsed.as_secs_f64();
+    let peak = match report.peak_memory {
+        Some(peak) => format!("{} measured, ", bytes(peak)),
+        None => String::new(),
+    };
+    let mut text = format!(
+        "Wrote {} voxels in {}, {}, in {} chunks of {} on {} workers. Peak memory: {peak}{} \
+         projected. The result is {}: {} {}, {}.",
+        grouped(report.voxels),
+        duration(seconds),
+        rate(report.voxels as f64 / seconds.max(1e-9)),
+        grouped(report.chunks),
+        shape(plan.grid.chunk_shape()),
+        plan.workers,
+        bytes(plan.memory.peak),
+        config.output.display(),
+        shape(&plan.output.shape),
+        plan.output.dtype,
+        format_name(config.format, &plan.output),
+    );
+    if config.format == Format::Zarr && !volchunk_io::ome_describable(&plan.output) {
+        let _ = write!(
+            text,
+            " It is a plain Zarr because OME-Zarr cannot describe its axes ({}): it knows t, c and \
+             two or three of space, in this order.",
+            plan.output.axis_names()
+        );
+    }
+    text
+}
+
+fn format_name(format: Format, info: &VolumeInfo) -> &'static str {
+    match format {
+        Format::Zarr if volchunk_io::ome_describable(info) => "OME-Zarr 0.5",
+        Format::Zarr => "Zarr v3",
+        Format::Npy => "NPY",
+        Format::Tiff => "BigTIFF",
+    }
+}
+
+fn voxel_size(info: &VolumeInfo) -> String {
+    let sizes: Vec<String> = info
+        .spatial_axes()
+        .iter()
+        .map(|&a| {
+            let axis = &info.axes[a];
+            match (axis.micrometers(), axis.scale, &axis.unit) {
+                (Some(um), ..) => format!("{} {um} µm", axis.name),
+                (None, Some(scale), Some(unit)) => format!("{} {scale} {unit}", axis.name),
+                (None, Some(scale), None) => format!("{} {scale} (no unit)", axis.name),
+                (None, None, _) => format!("{} unknown", axis.name),
+            }
+        })
+        .collect();
+    let unknown = info.axes.iter().any(|a| a.kind == AxisKind::Space && a.micrometers().is_none());
+    let advice = if unknown { "; --voxel-size gives it" } else { "" };
+    format!("{}{advice}", sizes.join(", "))
+}
+
+/// `64 × 256 × 256`.
+pub(crate) fn shape(shape: &[u64]) -> String {
+    comma(shape).replace(',', " × ")
+}
+
+/// Bytes in the binary unit that keeps the number short.
+pub(crate) fn bytes(n: u64) -> String {
+    let mut value = n as f64;
+    for unit in ["bytes", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            let digits = usize::from(unit != "bytes" && value < 100.0);
+            return format!("{value:.digits$} {unit}");
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}
+
+/// `13,107,200`.
+pub(crate) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, d) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(d);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!(grouped(13_107_200), "13,107,200");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(bytes(512), "512 bytes");
+        assert_eq!(bytes(3 << 29), "1.5 GiB");
+        assert_eq!(bytes(u64::MAX), "16777216.0 TiB");
+        assert_eq!(shape(&[64, 256, 256]), "64 × 256 × 256");
+    }
+}
