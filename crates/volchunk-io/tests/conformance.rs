@@ -1,6 +1,6 @@
 //! The one set of checks that every format passes, reading and writing.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
