@@ -1,6 +1,6 @@
 //! NPY files that NumPy wrote, and what costs what.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

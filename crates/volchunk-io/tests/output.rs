@@ -1,7 +1,7 @@
 //! What stands at an output's path, what may be removed, what must never be touched; and what
 //! `open` says of paths that hold no volume.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
     fs,
