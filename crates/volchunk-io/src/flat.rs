@@ -169,7 +169,7 @@ pub(crate) fn swap_bytes(bytes: &mut [u8], size: usize) {
 }
 
 /// Calls `f` with the boxes of shape `piece`, clipped, that make up a box of `shape`, in C order.
-fn for_each_piece(
+pub(crate) fn for_each_piece(
     shape: &[u64],
     piece: &[u64],
     mut f: impl FnMut(&Region) -> Result<()>,

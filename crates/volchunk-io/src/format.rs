@@ -144,7 +144,13 @@ pub struct CreateOptions {
 /// itself or the file's length; a volume without voxels.
 pub fn open(path: &Path) -> Result<Box<dyn Source>> {
     let format = Format::of_input(path)?;
-    if path.extension().is_some_and(|e| e == "partial") && format != Format::Zarr {
+    let unfinished = match format {
+        Format::Zarr => {
+            zarr::attributes(path)?.is_some_and(|own| own.get("complete") == Some(&false.into()))
+        }
+        _ => path.extension().is_some_and(|e| e == "partial"),
+    };
+    if unfinished {
         return Err(Error::data(format!(
             "{} is an output that was not finished; legal: a complete volume",
             path.display()

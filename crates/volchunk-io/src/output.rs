@@ -12,6 +12,7 @@ use volchunk::{Error, Result};
 use crate::{
     file::{companion_path, partial_path},
     format::{Format, ZARR_METADATA},
+    zarr,
 };
 
 /// What stands at an output's path.
@@ -46,7 +47,8 @@ pub fn output_state(path: &Path) -> Result<OutputState> {
     };
     Ok(match kind {
         Kind::Link => OutputState::Foreign,
-        Kind::Folder => match zarr_attributes(path) {
+        // Metadata that cannot be read is nothing that volchunk wrote.
+        Kind::Folder => match zarr::attributes(path).ok().flatten() {
             Some(Value::Object(mut own)) => match own.remove("complete") {
                 Some(Value::Bool(true)) => {
                     OutputState::Complete { attributes: Some(Value::Object(own)) }
@@ -91,6 +93,10 @@ pub fn remove_output(path: &Path) -> Result<()> {
     }
     for (place, kind) in found {
         match kind {
+            Kind::Folder if place == *path && is_zarr(&place) => {
+                zarr::remove(&place)?;
+                continue;
+            }
             Kind::Folder => fs::remove_dir_all(&place),
             _ => fs::remove_file(&place),
         }
@@ -150,11 +156,6 @@ fn is_zarr(folder: &Path) -> bool {
     // Attributes alone name no format: any tool may have a file of that name.
     let mut metadata = ZARR_METADATA.iter().filter(|&&name| name != ".zattrs");
     metadata.any(|name| json(&folder.join(name)).is_some_and(|v| v.get("zarr_format").is_some()))
-}
-
-/// What a Zarr's root metadata keeps under `volchunk`.
-fn zarr_attributes(folder: &Path) -> Option<Value> {
-    json(&folder.join("zarr.json"))?.get_mut("attributes")?.get_mut("volchunk").map(Value::take)
 }
 
 /// A small JSON file; None if it is missing, unreadable or unreasonably long.

@@ -1,7 +1,7 @@
 //! The fuzz targets on their corpus, and on mutations of it, without a fuzzer: on stable Rust, in
 //! seconds, the same inputs every time.
 
-#![allow(unreachable_pub)]
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 #[path = "../../../fuzz/src/lib.rs"]
@@ -12,7 +12,7 @@ use std::path::Path;
 use common::{Rng, files_below};
 
 /// Mutations per target, spread over its corpus.
-const MUTATIONS: u64 = 3000;
+const MUTATIONS: u64 = 1000;
 
 /// Bytes beyond which a corpus file is replayed but not mutated: its voxels would be hit, not its
 /// header.
@@ -82,4 +82,24 @@ fn mutate(bytes: &mut Vec<u8>, rng: &mut Rng) {
 #[test]
 fn npy() {
     replay("npy");
+}
+
+#[test]
+fn tiff() {
+    replay("tiff");
+}
+
+#[test]
+fn zarr_v2() {
+    replay("zarr_v2");
+}
+
+#[test]
+fn zarr_v2_attributes() {
+    replay("zarr_v2_attributes");
+}
+
+#[test]
+fn zarr_v3() {
+    replay("zarr_v3");
 }

@@ -1,5 +1,7 @@
 //! NPY files that NumPy wrote, and what costs what.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use std::{fs, path::PathBuf};

@@ -1,6 +1,8 @@
 //! What stands at an output's path, what may be removed, what must never be touched; and what
 //! `open` says of paths that hold no volume.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::{
     fs,
     path::{Path, PathBuf},

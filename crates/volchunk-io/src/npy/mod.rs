@@ -10,7 +10,9 @@ use std::path::Path;
 
 pub(crate) use header::MAGIC;
 use header::{Header, MAX_AXES};
-use volchunk::{Coords, Error, Region, Result, Scratch, Sink, Source, View, ViewMut, VolumeInfo};
+use volchunk::{
+    Coords, Dtype, Error, Region, Result, Scratch, Sink, Source, View, ViewMut, VolumeInfo,
+};
 
 use crate::{
     CreateOptions,
@@ -47,24 +49,56 @@ impl Source for NpySource {
     }
 
     fn read(&self, region: &Region, mut out: ViewMut<'_>, scratch: &mut Scratch) -> Result<()> {
-        if !self.fortran {
+        if !self.fortran || region.is_empty() {
             return self.array.read(&self.file, region, out, scratch);
         }
         let reversed = |c: &[u64]| c.iter().rev().copied().collect::<Coords>();
-        let region = Region::new(reversed(region.start()), reversed(region.shape()));
-        let strides = reversed(out.strides());
-        let dtype = out.dtype();
-        let out = ViewMut::strided(region.shape(), &strides, dtype, out.data_mut());
-        self.array.read(&self.file, &region, out, scratch)
+        // Transposed block by block, within the cache.
+        let dtype = self.info.dtype;
+        let block = block(region.shape(), dtype);
+        let mut buffer = scratch.take(&block, dtype);
+        let result = flat::for_each_piece(region.shape(), &block, |piece| {
+            let shape = reversed(piece.shape());
+            let start: Coords =
+                (0..shape.len()).map(|a| region.start()[a] + piece.start()[a]).rev().collect();
+            let bytes = &mut buffer.bytes_mut()[..piece.voxels() as usize * dtype.size()];
+            let block = ViewMut::contiguous(&shape, dtype, bytes);
+            self.array.read(&self.file, &Region::new(&start, &shape), block, scratch)?;
+            let order: Vec<_> = (0..shape.len()).rev().collect();
+            let block = View::contiguous(&shape, dtype, bytes).permuted(&order);
+            out.part_mut(piece).copy_from(&block);
+            Ok(())
+        });
+        scratch.give(buffer);
+        result
     }
 
     fn read_overhead(&self) -> u64 {
-        flat::BUFFER
+        flat::BUFFER + if self.fortran { BLOCK } else { 0 }
     }
 
     fn bytes_read(&self) -> u64 {
         self.file.bytes_read()
     }
+}
+
+/// Bytes of a block that is transposed at once: within a core's own cache.
+const BLOCK: u64 = 512 << 10;
+
+/// The largest block of at most [`BLOCK`] bytes that takes whole cache lines of the last axis, in
+/// which the result is written, and as much as it can of the first, in which the file is read.
+fn block(shape: &[u64], dtype: Dtype) -> Coords {
+    let mut block = Coords::from_slice(shape);
+    let mut left = BLOCK / dtype.size() as u64;
+    if let Some((last, others)) = block.split_last_mut() {
+        *last = (*last).min(64);
+        left /= (*last).max(1);
+        for n in others {
+            *n = (*n).min(left);
+            left /= (*n).max(1);
+        }
+    }
+    block
 }
 
 /// An NPY file that is being written.

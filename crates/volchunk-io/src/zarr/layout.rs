@@ -47,17 +47,21 @@ pub(super) struct ChunkCodec {
     pub(super) order: Option<Vec<usize>>,
     /// Whether the stored byte order is not this machine's.
     pub(super) swap: bool,
-    pub(super) bytes: BytesCodec,
+    pub(super) bytes: BytesSteps,
 }
 
-/// What is done to the bytes of a chunk.
+/// What is done to the bytes of a chunk, in the order of encoding; nothing if empty.
+pub(super) type BytesSteps = Vec<(BytesCodec, Arc<dyn BytesToBytesCodecTraits>)>;
+
+/// Codecs of bytes: the common ones are decoded here, into memory of the expected size.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum BytesCodec {
-    /// Nothing.
-    Raw,
-    /// One Zstandard frame: the common case, decoded without zarrs.
     Zstd,
-    /// Others, in the order of encoding.
-    Other(Vec<Arc<dyn BytesToBytesCodecTraits>>),
+    Gzip,
+    Zlib,
+    Blosc,
+    /// Left to zarrs.
+    Other,
 }
 
 impl Layout {
@@ -118,11 +122,11 @@ impl Layout {
     /// Most encoded bytes that a storage chunk can sensibly have.
     pub(super) fn encoded_bound(&self) -> u64 {
         let n = self.chunk_bytes as u64;
-        match self.codec.bytes {
-            BytesCodec::Raw => n,
-            BytesCodec::Zstd => super::zstd::encoded_bound(n),
+        match self.codec.bytes[..] {
+            [] => n,
+            [(BytesCodec::Zstd, _)] => super::decode::encoded_bound(n),
             // Deflate's stored blocks may be small, other codecs add headers and checksums.
-            BytesCodec::Other(_) => n.saturating_add(n / 4).saturating_add(4096),
+            _ => n.saturating_add(n / 4).saturating_add(4096),
         }
     }
 }
@@ -251,11 +255,17 @@ impl ChunkCodec {
             Some("big") => cfg!(target_endian = "little"),
             _ => return Err(Error::data(format!("the codec 'bytes' of {dtype} has no endian"))),
         };
-        let bytes = match b2b {
-            [] => BytesCodec::Raw,
-            [(name, _)] if name == "zstd" => BytesCodec::Zstd,
-            _ => BytesCodec::Other(chain.bytes_to_bytes_codecs().to_vec()),
-        };
+        let steps = b2b.iter().zip(chain.bytes_to_bytes_codecs()).map(|((name, _), codec)| {
+            let step = match name.as_str() {
+                "zstd" => BytesCodec::Zstd,
+                "gzip" => BytesCodec::Gzip,
+                "zlib" | "numcodecs.zlib" => BytesCodec::Zlib,
+                "blosc" => BytesCodec::Blosc,
+                _ => BytesCodec::Other,
+            };
+            (step, codec.clone())
+        });
+        let bytes = steps.collect();
         Ok(Self { order: (!identity).then_some(order), swap, bytes })
     }
 }

@@ -5,6 +5,8 @@
 //! keeps; so are the indices of shards, whose claims are checked before they are believed.
 //! No path starts rayon's global pool: of zarrs, only single codecs are called.
 
+mod decode;
+mod encode;
 mod layout;
 mod node;
 mod ome;
@@ -14,7 +16,6 @@ mod shard;
 #[cfg(test)]
 mod tests;
 mod writer;
-mod zstd;
 
 use std::path::Path;
 

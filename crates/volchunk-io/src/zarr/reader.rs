@@ -1,7 +1,6 @@
 //! A Zarr array as a source.
 
 use std::{
-    borrow::Cow,
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -12,17 +11,13 @@ use volchunk::{
     Axis, Coords, Dtype, Error, Region, Result, Scratch, Source, StorageGrid, View, ViewMut,
     VolumeInfo, os,
 };
-use zarrs::array::{
-    BytesRepresentation,
-    codec::{BloscCodec, api::BytesToBytesCodecTraits},
-};
 
 use super::{
+    decode,
     layout::{BytesCodec, Layout},
     node::{self, Node},
     ome,
-    shard::{self, Indices},
-    zstd,
+    shard::Indices,
 };
 
 /// An array in a folder.
@@ -236,36 +231,19 @@ impl ZarrSource {
         let Layout { chunk, codec, chunk_bytes, dtype, .. } = &self.layout;
         let origin: Coords = place.iter().zip(chunk).map(|(p, c)| p * c).collect();
         let whole = codec.order.is_none() && part.shape() == chunk.as_slice();
-        let zstd = matches!(codec.bytes, BytesCodec::Zstd);
-        if whole
-            && zstd
-            && let Some(target) = out.as_contiguous_mut()
-        {
-            zstd::decode(encoded, target)?;
-        } else if zstd {
-            // The frame cannot fill a chunk that its length forbids: don't take memory for it.
-            if *chunk_bytes as u64 / zstd::MAX_RATIO > encoded.len() as u64 {
-                return Err(Error::data(format!(
-                    "{} encoded bytes cannot hold a storage chunk of {chunk_bytes}",
-                    encoded.len()
-                )));
-            }
+        let encoded = decode::undo_outer(&codec.bytes, encoded, *chunk_bytes)?;
+        if whole && let Some(target) = out.as_contiguous_mut() {
+            decode::undo_first(&codec.bytes, &encoded, target)?;
+        } else if codec.bytes.is_empty() && encoded.len() == *chunk_bytes {
+            self.copy_part(&encoded, &part.relative_to(&origin), out);
+        } else {
             let mut buffer = scratch.take(&[*chunk_bytes as u64], Dtype::U8);
-            let result = zstd::decode(encoded, buffer.bytes_mut());
+            let result = decode::undo_first(&codec.bytes, &encoded, buffer.bytes_mut());
             if result.is_ok() {
                 self.copy_part(buffer.bytes(), &part.relative_to(&origin), out);
             }
             scratch.give(buffer);
             result?;
-        } else {
-            let decoded = match &codec.bytes {
-                BytesCodec::Other(codecs) => decode_others(codecs, encoded, *chunk_bytes)?,
-                _ => Cow::Borrowed(encoded),
-            };
-            if decoded.len() != *chunk_bytes {
-                return Err(zstd::wrong_size(decoded.len() as u64, *chunk_bytes));
-            }
-            self.copy_part(&decoded, &part.relative_to(&origin), out);
         }
         if codec.swap {
             swap(out, dtype.size());
@@ -325,12 +303,14 @@ impl Source for ZarrSource {
     fn read_overhead(&self) -> u64 {
         let bound = self.layout.encoded_bound();
         let chunk = self.layout.chunk_bytes as u64;
-        let decoding = match self.layout.codec.bytes {
-            BytesCodec::Raw => 0,
+        let decoding = match self.layout.codec.bytes[..] {
+            [] => 0,
             // The decoded chunk where only a part is wanted, and the context.
-            BytesCodec::Zstd => chunk.saturating_add(1 << 18),
-            // zarrs decodes into a vector that grows by doubling.
-            BytesCodec::Other(_) => chunk.saturating_mul(3),
+            [(BytesCodec::Zstd | BytesCodec::Gzip | BytesCodec::Zlib, _)] => {
+                chunk.saturating_add(1 << 18)
+            }
+            // zarrs decodes into vectors of its own, that may grow by doubling.
+            _ => chunk.saturating_mul(3),
         };
         let indices = self.layout.shards.as_ref().map_or(0, Indices::bytes);
         bound.saturating_add(decoding).saturating_add(indices)
@@ -355,31 +335,6 @@ fn plain_axes(node: &Node, layout: &Layout) -> Vec<Axis> {
         axes = names.into_iter().map(Axis::new).collect();
     }
     axes
-}
-
-/// Undoes codecs that only zarrs knows, last first.
-fn decode_others<'a>(
-    codecs: &[std::sync::Arc<dyn BytesToBytesCodecTraits>],
-    encoded: &'a [u8],
-    expected: usize,
-) -> Result<Cow<'a, [u8]>> {
-    let mut bytes = Cow::Borrowed(encoded);
-    for (i, codec) in codecs.iter().enumerate().rev() {
-        if i == 0 && codec.as_any().is::<BloscCodec>() {
-            // c-blosc allocates what its header claims.
-            let claim = bytes.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
-            if claim.map(u64::from) != Some(expected as u64) {
-                return Err(match claim {
-                    Some(claim) => zstd::wrong_size(claim.into(), expected),
-                    None => Error::data("too short for the header of blosc"),
-                });
-            }
-        }
-        bytes = codec
-            .decode(bytes, &BytesRepresentation::UnboundedSize, &shard::codec_options())
-            .map_err(|e| Error::data(e.to_string()))?;
-    }
-    Ok(bytes)
 }
 
 /// Sets every voxel of `out` to `voxel`.

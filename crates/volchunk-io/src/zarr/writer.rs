@@ -15,7 +15,7 @@ use volchunk::{
     Coords, Dtype, Error, ErrorKind, Region, Result, Scratch, Sink, StorageGrid, View, VolumeInfo,
 };
 
-use super::{layout::Layout, node, pyramid::Root, zstd};
+use super::{encode, layout::Layout, node, pyramid::Root};
 use crate::CreateOptions;
 
 /// A file under another name until it is whole; deleted if it never becomes so.
@@ -87,7 +87,7 @@ impl ZarrSink {
             None => layout.chunk.clone(),
         };
         let index = layout.shards.as_ref().map_or(0, |s| s.entries as u64 * 48);
-        let overhead = zstd::encoder_memory(level, layout.chunk_bytes as u64)?
+        let overhead = encode::encoder_memory(level, layout.chunk_bytes as u64)?
             + slab_bytes(&layout.chunk, layout.dtype)
             + index;
         Ok(Self { info, unit, path, layout, level, overhead, root })
@@ -141,7 +141,7 @@ impl ZarrSink {
     /// Encodes one storage chunk, padded with zeros to its full shape; returns its encoded length.
     fn encode(&self, file: &mut File, data: &View<'_>, scratch: &mut Scratch) -> Result<u64> {
         let len = self.layout.chunk_bytes as u64;
-        zstd::encode(self.level, len, file, |put| pad(data, &self.layout.chunk, scratch, put))
+        encode::encode(self.level, len, file, |put| pad(data, &self.layout.chunk, scratch, put))
             .map_err(|e| e.context(self.path.display()))
     }
 }
@@ -408,8 +408,8 @@ pub(super) fn prepare(
             "the shard {shard:?} is not a multiple of the storage chunk {chunk:?}"
         ));
     }
-    let level = level.unwrap_or(::zstd::DEFAULT_COMPRESSION_LEVEL);
-    let legal = ::zstd::compression_level_range();
+    let level = level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL);
+    let legal = zstd::compression_level_range();
     if !legal.contains(&level) {
         return bad(format!(
             "the zstd level is {level}; legal: {} to {}",

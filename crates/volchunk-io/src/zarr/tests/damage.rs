@@ -120,6 +120,36 @@ fn frames_that_claim_too_much() {
 }
 
 #[test]
+fn bombs() {
+    // Decoding stops where the chunk is full.
+    use std::io::Write;
+    for name in ["v2-gzip.zarr", "v3-gzip.zarr"] {
+        let (_folder, path) = changed(name, |_| ());
+        let chunk = files(&path).into_iter().find(|f| !is_metadata(f)).unwrap();
+        let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        bomb.write_all(&vec![0; 1 << 20]).unwrap();
+        fs::write(&chunk, bomb.finish().unwrap()).unwrap();
+        let e = read_whole(&path).unwrap_err();
+        assert!(e.to_string().contains("more than"), "{e}");
+    }
+}
+
+#[test]
+fn arrays_of_no_axes_and_no_voxels() {
+    let (_folder, path) = changed("v3-none.zarr", |d| {
+        d["shape"] = json!([]);
+        d["chunk_grid"]["configuration"]["chunk_shape"] = json!([]);
+    });
+    fs::remove_dir_all(path.join("c")).unwrap();
+    assert_eq!(read_whole(&path).unwrap(), 0f64.to_ne_bytes());
+    fs::write(path.join("c"), 1.5f64.to_le_bytes()).unwrap();
+    assert_eq!(read_whole(&path).unwrap(), 1.5f64.to_ne_bytes());
+    let (_folder, path) = changed("v3-zstd.zarr", |d| d["shape"] = json!([0, 6, 7]));
+    assert_eq!(open(&path).unwrap().info().shape[..], [0, 6, 7]);
+    assert!(read_whole(&path).unwrap().is_empty());
+}
+
+#[test]
 fn blosc_header_that_claims_two_gigabytes() {
     let (_folder, path) = changed("v3-blosc.zarr", |_| ());
     let chunk = files(&path).into_iter().find(|f| !is_metadata(f)).unwrap();

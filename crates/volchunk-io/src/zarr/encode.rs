@@ -1,15 +1,12 @@
-//! Zstandard with contexts that a thread keeps: a fresh one per storage chunk would cost its
-//! tables, and a compressed copy in memory, each time.
+//! Encoding a storage chunk as Zstandard, with a context that the thread keeps: a fresh one per
+//! chunk would cost its tables each time.
 
 use std::{cell::RefCell, io::Write};
 
 use volchunk::{Error, Result};
 use zstd::zstd_safe::{
-    self, CCtx, CParameter, DCtx, InBuffer, OutBuffer, ResetDirective, zstd_sys::ZSTD_EndDirective,
+    self, CCtx, CParameter, InBuffer, OutBuffer, ResetDirective, zstd_sys::ZSTD_EndDirective,
 };
-
-/// No frame expands more: a block of 128 KiB takes at least 4 bytes.
-pub(super) const MAX_RATIO: u64 = 128 << 10 >> 2;
 
 struct Encoder {
     context: CCtx<'static>,
@@ -18,7 +15,6 @@ struct Encoder {
 }
 
 thread_local! {
-    static DECODER: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
     static ENCODER: RefCell<Option<Encoder>> = const { RefCell::new(None) };
 }
 
@@ -28,39 +24,6 @@ fn failed(code: usize) -> Error {
 
 fn no_memory() -> Error {
     Error::new(volchunk::ErrorKind::OverMemory, "no memory for a zstd context")
-}
-
-/// Most bytes that `len` bytes encode to.
-pub(super) fn encoded_bound(len: u64) -> u64 {
-    usize::try_from(len).map_or(u64::MAX, |n| zstd_safe::compress_bound(n) as u64)
-}
-
-/// Decodes `encoded` into `out`, which it must fill exactly.
-///
-/// # Errors
-/// Corrupt or truncated data; another size than `out`'s.
-pub(super) fn decode(encoded: &[u8], out: &mut [u8]) -> Result<()> {
-    // The header's claim, where it makes one, saves decoding what cannot fit.
-    if let Ok(Some(claim)) = zstd_safe::get_frame_content_size(encoded)
-        && claim > out.len() as u64
-    {
-        return Err(wrong_size(claim, out.len()));
-    }
-    let done = DECODER.with_borrow_mut(|slot| {
-        let context = match slot {
-            Some(context) => context,
-            None => slot.insert(DCtx::try_create().ok_or_else(no_memory)?),
-        };
-        context.decompress(out, encoded).map_err(failed)
-    })?;
-    if done != out.len() {
-        return Err(wrong_size(done as u64, out.len()));
-    }
-    Ok(())
-}
-
-pub(super) fn wrong_size(found: u64, expected: usize) -> Error {
-    Error::data(format!("it decodes to {found} bytes, its shape needs {expected}"))
 }
 
 /// Encodes the `len` bytes that `produce` hands over, in any pieces, as one frame into `to`.
