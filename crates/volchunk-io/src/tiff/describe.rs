@@ -52,10 +52,10 @@ pub(super) fn describe(text: &str, facts: &Facts<'_>) -> Result<Described> {
     if text.starts_with('<') && (text.contains("<OME") || text.contains(":OME ")) {
         return ome::describe(text, facts);
     }
-    if text.starts_with('{') {
-        if let Some(described) = shaped::describe(text, facts)? {
-            return Ok(described);
-        }
+    if text.starts_with('{')
+        && let Some(described) = shaped::describe(text, facts)?
+    {
+        return Ok(described);
     }
     Ok(Described::plain(facts.pages))
 }

@@ -43,12 +43,11 @@ impl Files {
     /// File `index`, open.
     pub(super) fn get(&self, index: usize) -> Result<Arc<CountedFile>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(k) = open.iter().position(|(i, _)| *i == index) {
-            if let Some(hit) = open.remove(k) {
-                let file = Arc::clone(&hit.1);
-                open.push_front(hit);
-                return Ok(file);
-            }
+        let at = open.iter().position(|(i, _)| *i == index);
+        if let Some(hit) = at.and_then(|k| open.remove(k)) {
+            let file = Arc::clone(&hit.1);
+            open.push_front(hit);
+            return Ok(file);
         }
         drop(open);
         let file = Arc::new(CountedFile::open(&self.paths[index])?);

@@ -108,7 +108,7 @@ impl Sink for TiffSink {
                     position
                         .iter()
                         .map(|&p| p..p + 1)
-                        .chain([row..stop])
+                        .chain(std::iter::once(row..stop))
                         .chain((split + 1..ndim).map(|a| 0..shape[a])),
                 ));
                 let at = (start + row) * step;

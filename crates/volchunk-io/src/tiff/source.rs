@@ -121,7 +121,7 @@ impl TiffSource {
                         file.path().display()
                     )));
                 }
-                let at = start.checked_add(inside).unwrap_or(u64::MAX);
+                let at = start.saturating_add(inside);
                 let to = (y - ys.start) * out_row + (x.start - xs.start) * pixel;
                 let len = (x.end - x.start) * pixel;
                 if run.2 > 0 && run.0.checked_add(run.2) == Some(at) && run.1 + run.2 == to {
@@ -207,39 +207,39 @@ impl TiffSource {
                 )
             };
             check_claim(layout, len, count, at, file.len()).map_err(|e| e.context(place()))?;
+            let mut window = out.part_mut(&self.plane_region(
+                wanted_y.start - ys.start..wanted_y.end - ys.start,
+                wanted_x.start - xs.start..wanted_x.end - xs.start,
+                0..samples.end - samples.start,
+            ));
+            if count == 0 {
+                // A strip or tile that was never written, which sparse files have: zeros.
+                let shape = window.shape().to_vec();
+                let strides = vec![0; shape.len()];
+                window.copy_from(&View::strided(&shape, &strides, layout.dtype, &[0; 8]));
+                continue;
+            }
             let mut voxels = scratch.take(&[len], Dtype::U8);
             let mut packed = scratch.take(&[decode::HEADER as u64 + count], Dtype::U8);
-            let done = if count == 0 {
-                // A chunk that was never written, which sparse files have: zeros.
-                voxels.bytes_mut().fill(0);
-                Ok(())
-            } else {
-                self.files
-                    .read_at(&file, &mut packed.bytes_mut()[decode::HEADER..], at)
-                    .and_then(|()| {
-                        decode::decode(layout, stored, packed.bytes_mut(), voxels.bytes_mut())
-                            .map_err(|e| {
-                                Error::data(format!(
-                                    "{} at offset {at} does not decode to {stored}×{cw} voxels: {e}",
-                                    place()
-                                ))
-                            })
-                    })
-            };
+            let input = &mut packed.bytes_mut()[decode::HEADER..];
+            let done = self.files.read_at(&file, input, at).and_then(|()| {
+                decode::decode(layout, stored, packed.bytes_mut(), voxels.bytes_mut()).map_err(
+                    |e| {
+                        Error::data(format!(
+                            "{} at offset {at} does not decode to {stored}×{cw} voxels: {e}",
+                            place()
+                        ))
+                    },
+                )
+            });
             if done.is_ok() {
                 let shape = self.plane_shape(stored, cw, layout.samples);
                 let from = View::contiguous(&shape, layout.dtype, voxels.bytes());
-                let from = from.part(&self.plane_region(
+                window.copy_from(&from.part(&self.plane_region(
                     wanted_y.start - r * ch..wanted_y.end - r * ch,
                     wanted_x.start - c * cw..wanted_x.end - c * cw,
                     samples.clone(),
-                ));
-                out.part_mut(&self.plane_region(
-                    wanted_y.start - ys.start..wanted_y.end - ys.start,
-                    wanted_x.start - xs.start..wanted_x.end - xs.start,
-                    0..samples.end - samples.start,
-                ))
-                .copy_from(&from);
+                )));
             }
             scratch.give(packed);
             scratch.give(voxels);

@@ -453,6 +453,19 @@ fn a_crop_of_a_large_file_reads_what_it_needs() {
     assert_eq!(source.bytes_read() - head, crop.voxels() * 2);
 }
 
+#[test]
+fn a_strip_that_was_never_written_is_zero() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sparse.tif");
+    let mut fields = image(1000, 700, 8);
+    (fields[4].3, fields[5].3) = (0, 0);
+    std::fs::write(&path, handmade(&fields, 0)).unwrap();
+    let source = super::open(&path).unwrap();
+    let mut out = Buffer::from_slice(&[3, 5], &[7u8; 15]);
+    source.read(&Region::new([2, 9], [3, 5]), out.view_mut(), &mut Scratch::new()).unwrap();
+    assert_eq!(out.bytes(), [0; 15]);
+}
+
 /// Writes volumes and lets tifffile read them; `VOLCHUNK_PYTHON` names a Python that has it.
 #[test]
 fn tifffile_reads_what_is_written() {
