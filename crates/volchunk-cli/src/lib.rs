@@ -1,6 +1,6 @@
 //! The volchunk program, and the library behind it.
 //!
-//! Raw arguments ([`args`]) become a checked config, a config and its input a prepared job, and a
+//! Raw arguments become a checked config, a config and its input a prepared job, and a
 //! command carries that out. [`program`] is all of the program; [`call`] is the same for a caller
 //! that has its own signals and threads.
 

@@ -159,3 +159,34 @@ impl Prepared {
         Ok(CreateOptions { attributes, ..CreateOptions::default() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use volchunk::{Coords, Dtype, StorageGrid};
+
+    use super::*;
+
+    #[test]
+    fn sinks_hold_no_more_than_is_planned() {
+        let dir = tempfile::tempdir().unwrap();
+        for (k, chunk) in [[4, 4, 4], [64, 256, 256], [1, 512, 512], [256, 1, 1]].iter().enumerate()
+        {
+            for (ending, format) in
+                [("zarr", Format::Zarr), ("npy", Format::Npy), ("tif", Format::Tiff)]
+            {
+                for shard in [None, Some(chunk.iter().map(|n| n * 2).collect::<Coords>())] {
+                    let mut info = VolumeInfo::new(&[256, 512, 512], Dtype::F32);
+                    let place = format!("{k}-{}.{ending}", shard.is_some());
+                    info.storage = (format == Format::Zarr)
+                        .then(|| StorageGrid { chunk: Coords::from_slice(chunk), shard });
+                    let sink =
+                        volchunk_io::create(&dir.path().join(&place), &info, &Default::default())
+                            .unwrap();
+                    let (real, planned) = (sink.write_overhead(), write_overhead(format, &info));
+                    assert!(real <= planned, "{place}: {real} > {planned}");
+                    assert!(planned <= real + (8 << 20), "{place}: {real} << {planned}");
+                }
+            }
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! The commands, called as a user calls them.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod util;
 
 use serde_json::Value;

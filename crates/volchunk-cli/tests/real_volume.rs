@@ -1,5 +1,7 @@
 //! The main job on a real light-sheet volume, where that is at hand.
 
+#![allow(clippy::unwrap_used)]
+
 mod util;
 
 use std::path::Path;

@@ -101,7 +101,8 @@ fn write_cells(volume: &Cells, path: &Path, cancel: &AtomicBool) -> Result<()> {
     let plan = plan(&PlanRequest {
         pipeline: &pipeline,
         roi: None,
-        chunk: None,
+        // As the filter divides it.
+        chunk: Some(volchunk::Coords::from_slice(&[16, 128, 128])),
         storage: StorageRequest::Chunked { chunk: None, shard: None },
         workers: None,
         memory: None,

@@ -28,7 +28,7 @@ pub(super) fn draw(path: &Path, before: &dyn Source, after: &Buffer, chunk: &[u6
     for y in 0..height {
         for x in 0..width {
             let v = left[y * width + x];
-            let border = y as u64 % chunk[1] == 0 || x as u64 % chunk[2] == 0;
+            let border = (y as u64).is_multiple_of(chunk[1]) || (x as u64).is_multiple_of(chunk[2]);
             let faint = |tint: u8| {
                 if border { ((u16::from(v) * 3 + u16::from(tint)) / 4) as u8 } else { v }
             };

@@ -1,5 +1,5 @@
 //! A folder for a test's files, and the program to call on them.
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use std::{
     path::{Path, PathBuf},
