@@ -5,7 +5,7 @@ use std::{borrow::Cow, cell::RefCell, io::Read};
 
 use volchunk::{Error, ErrorKind, Result};
 use zarrs::array::BytesRepresentation;
-use zstd::zstd_safe::{self, DCtx};
+use zstd::zstd_safe::{self, DCtx, InBuffer, OutBuffer, ResetDirective};
 
 use super::{
     layout::{BytesCodec, BytesSteps},
@@ -80,6 +80,41 @@ pub(super) fn undo_first(steps: &BytesSteps, encoded: &[u8], out: &mut [u8]) -> 
     }
 }
 
+/// Decodes the first `out.len()` bytes of what Zstandard alone made, and no further: the low end
+/// of a storage chunk costs a part of its time.
+///
+/// # Errors
+/// Corrupt data; a frame that ends before.
+pub(super) fn zstd_prefix(encoded: &[u8], out: &mut [u8]) -> Result<()> {
+    let expected = out.len();
+    let (mut input, mut output) = (InBuffer::around(encoded), OutBuffer::around(out));
+    with_context(|context| context.reset(ResetDirective::SessionOnly))?;
+    while output.pos() < expected {
+        let before = (input.pos(), output.pos());
+        with_context(|context| context.decompress_stream(&mut output, &mut input))?;
+        if (input.pos(), output.pos()) == before {
+            return Err(wrong_size(before.1 as u64, expected));
+        }
+    }
+    Ok(())
+}
+
+/// Calls `work` with this thread's context.
+fn with_context<T>(
+    work: impl FnOnce(&mut DCtx<'static>) -> std::result::Result<T, zstd_safe::ErrorCode>,
+) -> Result<T> {
+    CONTEXT.with_borrow_mut(|slot| {
+        let context = match slot {
+            Some(context) => context,
+            None => slot.insert(DCtx::try_create().ok_or_else(|| {
+                Error::new(ErrorKind::OverMemory, "no memory for a zstd context")
+            })?),
+        };
+        work(context)
+            .map_err(|code| Error::data(format!("zstd: {}", zstd_safe::get_error_name(code))))
+    })
+}
+
 fn zstd_into(encoded: &[u8], out: &mut [u8]) -> Result<()> {
     // The header's claim, where it makes one, saves decoding what cannot fit.
     if let Ok(Some(claim)) = zstd_safe::get_frame_content_size(encoded)
@@ -87,17 +122,7 @@ fn zstd_into(encoded: &[u8], out: &mut [u8]) -> Result<()> {
     {
         return Err(wrong_size(claim, out.len()));
     }
-    let done = CONTEXT.with_borrow_mut(|slot| {
-        let context = match slot {
-            Some(context) => context,
-            None => slot.insert(DCtx::try_create().ok_or_else(|| {
-                Error::new(ErrorKind::OverMemory, "no memory for a zstd context")
-            })?),
-        };
-        context
-            .decompress(out, encoded)
-            .map_err(|code| Error::data(format!("zstd: {}", zstd_safe::get_error_name(code))))
-    })?;
+    let done = with_context(|context| context.decompress(out, encoded))?;
     if done != out.len() {
         return Err(wrong_size(done as u64, out.len()));
     }

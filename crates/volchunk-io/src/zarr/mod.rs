@@ -21,10 +21,8 @@ use std::path::Path;
 
 use volchunk::{Result, Sink, Source, VolumeInfo};
 
-pub use self::{
-    ome::ome_describable,
-    pyramid::{Pyramid, attributes, remove},
-};
+pub(crate) use self::pyramid::{attributes, remove};
+pub use self::{ome::ome_describable, pyramid::Pyramid};
 use crate::CreateOptions;
 
 /// Opens the array at `path`, or level 0 of the OME-Zarr group there.

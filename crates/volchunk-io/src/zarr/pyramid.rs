@@ -191,7 +191,7 @@ fn create_root(path: &Path, document: &Value) -> Result<()> {
 ///
 /// # Errors
 /// Metadata that is not JSON; I/O.
-pub fn attributes(path: &Path) -> Result<Option<Value>> {
+pub(crate) fn attributes(path: &Path) -> Result<Option<Value>> {
     Ok(Node::open(path)?.and_then(|mut node| node.attributes.remove("volchunk")))
 }
 
@@ -201,7 +201,7 @@ pub fn attributes(path: &Path) -> Result<Option<Value>> {
 ///
 /// # Errors
 /// There is no Zarr metadata in the folder, which is then not touched; I/O.
-pub fn remove(path: &Path) -> Result<()> {
+pub(crate) fn remove(path: &Path) -> Result<()> {
     if Node::open(path)?.is_none() {
         return Err(Error::new(
             ErrorKind::Exists,
