@@ -3,9 +3,11 @@
 use std::{fs, path::Path};
 
 use volchunk::{
-    Error, ErrorKind, Pipeline, Plan, PlanRequest, Result, Source, StorageRequest, VolumeInfo, plan,
+    Error, ErrorKind, Pipeline, Plan, PlanRequest, Result, Source, StorageRequest, plan,
 };
-use volchunk_io::{CreateOptions, Format, OutputState, describe, open, output_state};
+use volchunk_io::{
+    CreateOptions, Format, OutputState, describe, open, output_state, write_overhead,
+};
 use volchunk_ops::bind_chain;
 
 use crate::{
@@ -94,7 +96,7 @@ pub(crate) fn plan_for(
         workers: limits.workers,
         memory: limits.memory,
         read_overhead,
-        write_overhead: &|info| write_overhead(config.format, info),
+        write_overhead: &|info| write_overhead(config.format, info, &CreateOptions::default()),
     };
     plan(&request).map_err(|e| match e.kind() {
         ErrorKind::OverMemory => e.context("--memory"),
@@ -102,23 +104,6 @@ pub(crate) fn plan_for(
         ErrorKind::Misaligned => e.context("--storage-chunk"),
         _ => e,
     })
-}
-
-/// Bytes that one write of a chunk may hold beyond it.
-pub(crate) fn write_overhead(format: Format, info: &VolumeInfo) -> u64 {
-    match (format, &info.storage) {
-        (Format::Zarr, Some(storage)) => {
-            let voxels = |shape: &[u64]| shape.iter().fold(1u64, |n, &s| n.saturating_mul(s));
-            let chunk = voxels(&storage.chunk);
-            let slab = chunk / storage.chunk.first().map_or(1, |&n| n.max(1));
-            let entries = storage.shard.as_ref().map_or(0, |s| voxels(s) / chunk.max(1));
-            // A slab gathered, the encoder's window and tables, a shard's index.
-            (slab.saturating_mul(info.dtype.size() as u64))
-                .saturating_add(6 << 20)
-                .saturating_add(entries.saturating_mul(48))
-        }
-        _ => 1 << 20,
-    }
 }
 
 impl Prepared {
@@ -157,36 +142,5 @@ impl Prepared {
     pub(crate) fn create_options(&self) -> Result<CreateOptions> {
         let attributes = Some(Job::of(self)?.attributes(self.config.format)?);
         Ok(CreateOptions { attributes, ..CreateOptions::default() })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use volchunk::{Coords, Dtype, StorageGrid};
-
-    use super::*;
-
-    #[test]
-    fn sinks_hold_no_more_than_is_planned() {
-        let dir = tempfile::tempdir().unwrap();
-        for (k, chunk) in [[4, 4, 4], [64, 256, 256], [1, 512, 512], [256, 1, 1]].iter().enumerate()
-        {
-            for (ending, format) in
-                [("zarr", Format::Zarr), ("npy", Format::Npy), ("tif", Format::Tiff)]
-            {
-                for shard in [None, Some(chunk.iter().map(|n| n * 2).collect::<Coords>())] {
-                    let mut info = VolumeInfo::new(&[256, 512, 512], Dtype::F32);
-                    let place = format!("{k}-{}.{ending}", shard.is_some());
-                    info.storage = (format == Format::Zarr)
-                        .then(|| StorageGrid { chunk: Coords::from_slice(chunk), shard });
-                    let sink =
-                        volchunk_io::create(&dir.path().join(&place), &info, &Default::default())
-                            .unwrap();
-                    let (real, planned) = (sink.write_overhead(), write_overhead(format, &info));
-                    assert!(real <= planned, "{place}: {real} > {planned}");
-                    assert!(planned <= real + (8 << 20), "{place}: {real} << {planned}");
-                }
-            }
-        }
     }
 }

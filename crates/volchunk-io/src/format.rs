@@ -132,7 +132,7 @@ pub struct CreateOptions {
     /// A JSON object whose entries stand under `attributes.volchunk` of a Zarr's root metadata,
     /// beside `complete`. Zarr only.
     pub attributes: Option<serde_json::Value>,
-    /// Zstandard level of storage chunks; None is the library's default, 3. Zarr only.
+    /// Zstandard level of storage chunks; None: 1. Zarr only.
     pub zstd_level: Option<i32>,
 }
 
@@ -217,6 +217,16 @@ pub fn create(path: &Path, info: &VolumeInfo, options: &CreateOptions) -> Result
         Format::Zarr => zarr::create(path, info, options),
         Format::Npy => npy::create(path, info, options),
         Format::Tiff => tiff::create(path, info, options),
+    }
+}
+
+/// [`Sink::write_overhead`] of an output of `format` and `info`, before it is created: a plan needs
+/// it.
+pub fn write_overhead(format: Format, info: &VolumeInfo, options: &CreateOptions) -> Result<u64> {
+    match format {
+        Format::Zarr => zarr::write_overhead(info, options),
+        // Rows are gathered in pieces.
+        Format::Npy | Format::Tiff => Ok(1 << 20),
     }
 }
 

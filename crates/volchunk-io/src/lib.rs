@@ -18,6 +18,6 @@ mod zarr;
 
 pub use describe::describe;
 pub use file::{CountedFile, companion_path, partial_path};
-pub use format::{CreateOptions, Format, create, open};
+pub use format::{CreateOptions, Format, create, open, write_overhead};
 pub use output::{OutputState, output_state, remove_output, same_or_inside};
 pub use zarr::{Pyramid, ome_describable};

@@ -47,7 +47,7 @@ fn main() -> Result<()> {
             workers: Some(workers),
             memory: None,
             read_overhead: 0,
-            write_overhead: &|_| 0,
+            write_overhead: &|_| Ok(0),
         })?;
         // The result's memory is fresh each time, as the peer's is.
         let mut out = Buffer::zeros(&shape, Dtype::F32);

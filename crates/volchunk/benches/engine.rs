@@ -33,7 +33,7 @@ fn request<'a>(pipeline: &'a Pipeline, chunk: &[u64]) -> PlanRequest<'a> {
         workers: Some(2),
         memory: Some(8 << 30),
         read_overhead: 0,
-        write_overhead: &|_| 0,
+        write_overhead: &|_| Ok(0),
     }
 }
 

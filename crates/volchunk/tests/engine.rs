@@ -184,7 +184,7 @@ fn request<'a>(pipeline: &'a Pipeline, chunk: &[u64], workers: usize) -> PlanReq
         workers: Some(workers),
         memory: Some(1 << 33),
         read_overhead: 0,
-        write_overhead: &|_| 0,
+        write_overhead: &|_| Ok(0),
     }
 }
 
@@ -278,7 +278,8 @@ proptest! {
         prop_assert_eq!(report.decoded_bytes, source.voxels.load(Ordering::Relaxed) * 2);
     }
 
-    /// With room for all of it, no voxel of a storage chunk is decoded twice for one pass.
+    /// With room for all of it, no region is decoded twice, and beyond each storage chunk only its
+    /// low end, which a chunk before its owner needs.
     #[test]
     fn each_storage_chunk_is_decoded_once(case in case()) {
         let voxels: u64 = case.shape.iter().product();
@@ -292,7 +293,7 @@ proptest! {
         let mut out = Buffer::zeros(&case.shape, Dtype::F64);
         let sink = ArraySink::new(plan.output.clone(), out.bytes_mut());
         run(&plan, &pipeline, &[&source], &sink, Control::default()).unwrap();
-        prop_assert!(source.voxels.load(Ordering::Relaxed) <= voxels);
+        prop_assert!(source.voxels.load(Ordering::Relaxed) * 4 <= voxels * 5);
         for (region, times) in source.reads.lock().unwrap().iter() {
             prop_assert_eq!(*times, 1, "{}", region);
         }

@@ -13,14 +13,16 @@ use volchunk::{
     ArraySink, Buffer, Control, Error, ErrorKind, Pipeline, PlanRequest, Region, Result, Scratch,
     Source, StorageRequest, plan,
 };
-use volchunk_io::{CreateOptions, Format, OutputState, create, open, output_state, remove_output};
+use volchunk_io::{
+    CreateOptions, Format, OutputState, create, open, output_state, remove_output, write_overhead,
+};
 
 use crate::{
     args::{self, DemoArgs},
     commands::{Manner, carry_out},
     config::{Config, Limits},
     output::print,
-    prepare::{prepare, write_overhead},
+    prepare::prepare,
     progress::duration,
     report::{grouped, shape},
 };
@@ -107,7 +109,7 @@ fn write_cells(volume: &Cells, path: &Path, cancel: &AtomicBool) -> Result<()> {
         workers: None,
         memory: None,
         read_overhead: volume.read_overhead(),
-        write_overhead: &|info| write_overhead(Format::Zarr, info),
+        write_overhead: &|info| write_overhead(Format::Zarr, info, &CreateOptions::default()),
     })?;
     let sink = create(path, &plan.output, &CreateOptions::default())?;
     let control = Control { cancel, ..Control::default() };
@@ -130,7 +132,7 @@ fn filter_whole(
         // A few hundred megabytes, whatever is free.
         memory: Some(u64::MAX),
         read_overhead: source.read_overhead(),
-        write_overhead: &|_| 0,
+        write_overhead: &|_| Ok(0),
     })?;
     let mut whole = Buffer::zeros(&out.shape, out.dtype);
     let sink = ArraySink::new(plan.output.clone(), whole.bytes_mut());

@@ -81,19 +81,27 @@ pub(super) fn undo_first(steps: &BytesSteps, encoded: &[u8], out: &mut [u8]) -> 
 }
 
 /// Decodes the first `out.len()` bytes of what Zstandard alone made, and no further: the low end
-/// of a storage chunk costs a part of its time.
+/// of a storage chunk costs a part of its time. `next` puts the encoded bytes into `piece`, one piece
+/// after the other, and tells their number.
 ///
 /// # Errors
-/// Corrupt data; a frame that ends before.
-pub(super) fn zstd_prefix(encoded: &[u8], out: &mut [u8]) -> Result<()> {
+/// Corrupt data; a frame that ends before; what `next` reports.
+pub(super) fn zstd_prefix(
+    out: &mut [u8],
+    piece: &mut [u8],
+    mut next: impl FnMut(&mut [u8]) -> Result<usize>,
+) -> Result<()> {
     let expected = out.len();
-    let (mut input, mut output) = (InBuffer::around(encoded), OutBuffer::around(out));
+    let mut output = OutBuffer::around(out);
     with_context(|context| context.reset(ResetDirective::SessionOnly))?;
     while output.pos() < expected {
-        let before = (input.pos(), output.pos());
-        with_context(|context| context.decompress_stream(&mut output, &mut input))?;
-        if (input.pos(), output.pos()) == before {
-            return Err(wrong_size(before.1 as u64, expected));
+        let len = next(piece)?;
+        if len == 0 {
+            return Err(wrong_size(output.pos() as u64, expected));
+        }
+        let mut input = InBuffer::around(&piece[..len]);
+        while input.pos() < len && output.pos() < expected {
+            with_context(|context| context.decompress_stream(&mut output, &mut input))?;
         }
     }
     Ok(())

@@ -46,3 +46,8 @@ pub(crate) fn create(
 ) -> Result<Box<dyn Sink>> {
     Ok(Box::new(pyramid::create(path, info, options)?))
 }
+
+/// Bytes that one write to an output of `info` holds at most, beyond what it is given.
+pub(crate) fn write_overhead(info: &VolumeInfo, options: &CreateOptions) -> Result<u64> {
+    writer::overhead(info, options.zstd_level.unwrap_or(encode::DEFAULT_LEVEL))
+}

@@ -8,8 +8,8 @@ use std::{
 };
 
 use volchunk::{
-    Axis, Coords, Dtype, Error, Region, Result, Scratch, Source, StorageGrid, View, ViewMut,
-    VolumeInfo, os,
+    Axis, Buffer, Coords, Dtype, Error, Region, Result, Scratch, Source, StorageGrid, View,
+    ViewMut, VolumeInfo, os,
 };
 
 use super::{
@@ -19,6 +19,13 @@ use super::{
     ome,
     shard::Indices,
 };
+
+/// The encoded bytes of one storage chunk.
+struct Stored {
+    file: File,
+    start: u64,
+    len: u64,
+}
 
 /// An array in a folder.
 pub(super) struct ZarrSource {
@@ -98,29 +105,47 @@ impl ZarrSource {
         out: &mut ViewMut<'_>,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let mut encoded = None;
-        let result = self
-            .fetch(place, scratch, &mut encoded)
-            .and_then(|len| match (&encoded, len) {
-                (Some(buffer), Some(len)) => {
-                    self.decode(&buffer.bytes()[..len], place, part, out, scratch)
-                }
-                _ => {
-                    fill(out, self.layout.dtype, &self.layout.fill);
-                    Ok(())
-                }
-            })
-            .map_err(|e| {
-                e.context(format_args!(
-                    "array {}, chunk {}",
-                    self.path.display(),
-                    self.name_of(place)
-                ))
-            });
-        if let Some(buffer) = encoded {
-            scratch.give(buffer);
+        let result = self.locate(place).and_then(|stored| match stored {
+            None => {
+                fill(out, self.layout.dtype, &self.layout.fill);
+                Ok(())
+            }
+            Some(stored) => self.read_stored(&stored, place, part, out, scratch),
+        });
+        result.map_err(|e| {
+            let (array, name) = (self.path.display(), self.name_of(place));
+            e.context(format_args!("array {array}, chunk {name}"))
+        })
+    }
+
+    /// Reads and decodes a storage chunk and puts `part` of it, in the volume's coordinates, into
+    /// `out`.
+    fn read_stored(
+        &self,
+        stored: &Stored,
+        place: &[u64],
+        part: &Region,
+        out: &mut ViewMut<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let Layout { chunk, codec, chunk_bytes, dtype, .. } = &self.layout;
+        let origin: Coords = place.iter().zip(chunk).map(|(p, c)| p * c).collect();
+        let inner = part.relative_to(&origin);
+        let prefix = self.prefix_of(&inner);
+        // Streams copy twice: beyond half of it, decoding everything is faster.
+        if matches!(codec.bytes[..], [(BytesCodec::Zstd, _)]) && prefix <= chunk_bytes / 2 {
+            self.read_prefix(stored, prefix, &inner, out, scratch)?;
+        } else {
+            let encoded = self.read_range(stored, scratch)?;
+            let bytes = &encoded.bytes()[..stored.len as usize];
+            let result = self.decode(bytes, &inner, out, scratch);
+            scratch.give(encoded);
+            result?;
         }
-        result
+        if codec.swap {
+            swap(out, dtype.size());
+        }
+        Ok(())
     }
 
     /// Key of the storage chunk at `place`, for messages.
@@ -135,17 +160,11 @@ impl ZarrSource {
         }
     }
 
-    /// Reads the encoded bytes of a storage chunk into a buffer from `scratch`, which the caller
-    /// gives back; their number, or None if the chunk was never written.
-    fn fetch(
-        &self,
-        place: &[u64],
-        scratch: &mut Scratch,
-        buffer: &mut Option<volchunk::Buffer>,
-    ) -> Result<Option<usize>> {
+    /// Where the encoded bytes of a storage chunk lie; None if the chunk was never written.
+    fn locate(&self, place: &[u64]) -> Result<Option<Stored>> {
         let Some(shards) = &self.layout.shards else {
-            let Some((file, len)) = self.open_file(place)? else { return Ok(None) };
-            return self.read_range(&file, 0, len, scratch, buffer).map(Some);
+            let opened = self.open_file(place)?;
+            return Ok(opened.map(|(file, len)| Stored { file, start: 0, len }));
         };
         let (outer, inner): (Coords, Coords) =
             place.iter().zip(&shards.counts).map(|(p, n)| (p / n, p % n)).unzip();
@@ -176,7 +195,7 @@ impl ZarrSource {
                  file has {total}"
             )));
         }
-        self.read_range(&file, start, len, scratch, buffer).map(Some)
+        Ok(Some(Stored { file, start, len }))
     }
 
     /// The file at `index` of the grid of files, and its length; None if there is none.
@@ -193,15 +212,9 @@ impl ZarrSource {
         }
     }
 
-    fn read_range(
-        &self,
-        file: &File,
-        start: u64,
-        len: u64,
-        scratch: &mut Scratch,
-        buffer: &mut Option<volchunk::Buffer>,
-    ) -> Result<usize> {
-        let bound = self.layout.encoded_bound();
+    /// Reads the encoded bytes into the beginning of a buffer, which the caller gives back.
+    fn read_range(&self, stored: &Stored, scratch: &mut Scratch) -> Result<Buffer> {
+        let (len, bound) = (stored.len, self.layout.encoded_bound());
         if len > bound {
             return Err(Error::data(format!(
                 "{len} encoded bytes; a storage chunk of {:?} {} encodes to at most {bound}",
@@ -211,51 +224,78 @@ impl ZarrSource {
         }
         // Chunks differ in length: buffers in steps of 2 ^ n serve each other's turn.
         let size = len.checked_next_power_of_two().unwrap_or(len).min(bound);
-        let taken = buffer.insert(scratch.take(&[size], Dtype::U8));
-        let len = len as usize;
-        os::read_exact_at(file, &mut taken.bytes_mut()[..len], start)
-            .map_err(|e| Error::io("reading", e))?;
-        self.read.fetch_add(len as u64, Ordering::Relaxed);
-        Ok(len)
+        let mut buffer = scratch.take(&[size], Dtype::U8);
+        let read = self.read_at(stored, 0, &mut buffer.bytes_mut()[..len as usize]);
+        match read {
+            Ok(()) => Ok(buffer),
+            Err(e) => {
+                scratch.give(buffer);
+                Err(e)
+            }
+        }
     }
 
-    /// Decodes a storage chunk and puts `part` of it into `out`.
+    /// Reads encoded bytes from `at` on.
+    fn read_at(&self, stored: &Stored, at: u64, bytes: &mut [u8]) -> Result<()> {
+        self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        os::read_exact_at(&stored.file, bytes, stored.start + at)
+            .map_err(|e| Error::io("reading", e))
+    }
+
+    /// Decodes a storage chunk and puts its part `inner` into `out`.
     fn decode(
         &self,
         encoded: &[u8],
-        place: &[u64],
-        part: &Region,
+        inner: &Region,
         out: &mut ViewMut<'_>,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let Layout { chunk, codec, chunk_bytes, dtype, .. } = &self.layout;
-        let origin: Coords = place.iter().zip(chunk).map(|(p, c)| p * c).collect();
-        let whole = codec.order.is_none() && part.shape() == chunk.as_slice();
+        let Layout { chunk, codec, chunk_bytes, .. } = &self.layout;
+        let whole = codec.order.is_none() && inner.shape() == chunk.as_slice();
         let encoded = decode::undo_outer(&codec.bytes, encoded, *chunk_bytes)?;
         if whole && let Some(target) = out.as_contiguous_mut() {
-            decode::undo_first(&codec.bytes, &encoded, target)?;
-        } else if codec.bytes.is_empty() && encoded.len() == *chunk_bytes {
-            self.copy_part(&encoded, &part.relative_to(&origin), out);
-        } else {
-            let mut buffer = scratch.take(&[*chunk_bytes as u64], Dtype::U8);
-            let needed = self.prefix_of(&part.relative_to(&origin));
-            // Streams copy twice: beyond half of it, decoding everything is faster.
-            let result = match codec.bytes.first() {
-                Some((BytesCodec::Zstd, _)) if needed <= chunk_bytes / 2 => {
-                    decode::zstd_prefix(&encoded, &mut buffer.bytes_mut()[..needed])
-                }
-                _ => decode::undo_first(&codec.bytes, &encoded, buffer.bytes_mut()),
-            };
-            if result.is_ok() {
-                self.copy_part(buffer.bytes(), &part.relative_to(&origin), out);
-            }
-            scratch.give(buffer);
-            result?;
+            return decode::undo_first(&codec.bytes, &encoded, target);
         }
-        if codec.swap {
-            swap(out, dtype.size());
+        if codec.bytes.is_empty() && encoded.len() == *chunk_bytes {
+            self.copy_part(&encoded, inner, out);
+            return Ok(());
         }
-        Ok(())
+        let mut buffer = scratch.take(&[*chunk_bytes as u64], Dtype::U8);
+        let result = decode::undo_first(&codec.bytes, &encoded, buffer.bytes_mut());
+        if result.is_ok() {
+            self.copy_part(buffer.bytes(), inner, out);
+        }
+        scratch.give(buffer);
+        result
+    }
+
+    /// Reads and decodes the low end of a storage chunk, `prefix` bytes, and puts `inner` into
+    /// `out`.
+    fn read_prefix(
+        &self,
+        stored: &Stored,
+        prefix: usize,
+        inner: &Region,
+        out: &mut ViewMut<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        const PIECE: u64 = 128 << 10;
+        let mut buffer = scratch.take(&[self.layout.chunk_bytes as u64], Dtype::U8);
+        let mut piece = scratch.take(&[PIECE], Dtype::U8);
+        let mut at = 0;
+        let low_end = &mut buffer.bytes_mut()[..prefix];
+        let result = decode::zstd_prefix(low_end, piece.bytes_mut(), |piece| {
+            let len = (piece.len() as u64).min(stored.len - at) as usize;
+            self.read_at(stored, at, &mut piece[..len])?;
+            at += len as u64;
+            Ok(len)
+        });
+        if result.is_ok() {
+            self.copy_part(buffer.bytes(), inner, out);
+        }
+        scratch.give(buffer);
+        scratch.give(piece);
+        result
     }
 
     /// Bytes of a decoded storage chunk up to the last that `part` of it needs.

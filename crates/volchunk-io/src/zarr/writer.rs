@@ -15,7 +15,7 @@ use volchunk::{
     Coords, Dtype, Error, ErrorKind, Region, Result, Scratch, Sink, StorageGrid, View, VolumeInfo,
 };
 
-use super::{encode, layout::Layout, node, pyramid::Root};
+use super::{decode, encode, layout::Layout, node, pyramid::Root};
 use crate::CreateOptions;
 
 /// A file under another name until it is whole; deleted if it never becomes so.
@@ -86,10 +86,7 @@ impl ZarrSink {
             Some(shards) => shards.shape.clone(),
             None => layout.chunk.clone(),
         };
-        let index = layout.shards.as_ref().map_or(0, |s| s.entries as u64 * 48);
-        let overhead = encode::encoder_memory(level, layout.chunk_bytes as u64)?
-            + slab_bytes(&layout.chunk, layout.dtype)
-            + index;
+        let overhead = overhead(&info, level)?;
         Ok(Self { info, unit, path, layout, level, overhead, root })
     }
 
@@ -140,9 +137,29 @@ impl ZarrSink {
 
     /// Encodes one storage chunk, padded with zeros to its full shape; returns its encoded length.
     fn encode(&self, file: &mut File, data: &View<'_>, scratch: &mut Scratch) -> Result<u64> {
-        let len = self.layout.chunk_bytes as u64;
-        encode::encode(self.level, len, file, |put| pad(data, &self.layout.chunk, scratch, put))
-            .map_err(|e| e.context(self.path.display()))
+        let chunk = &self.layout.chunk;
+        let mut gathered = None;
+        let bytes = match data.as_contiguous() {
+            Some(bytes) if data.shape() == &chunk[..] => bytes,
+            _ => {
+                let buffer = gathered.insert(scratch.take(chunk, data.dtype()));
+                if data.shape() != &chunk[..] {
+                    buffer.bytes_mut().fill(0);
+                }
+                let part = Region::whole(data.shape());
+                buffer.view_mut().part_mut(&part).copy_from(data);
+                buffer.bytes()
+            }
+        };
+        let encoded = encode::encode(self.level, bytes, scratch);
+        if let Some(buffer) = gathered {
+            scratch.give(buffer);
+        }
+        let (buffer, len) = encoded.map_err(|e| e.context(self.path.display()))?;
+        let written = file.write_all(&buffer.bytes()[..len]);
+        scratch.give(buffer);
+        written.map_err(|e| Error::io(format_args!("writing into {}", self.path.display()), e))?;
+        Ok(len as u64)
     }
 }
 
@@ -233,103 +250,6 @@ fn inner_part(place: &[u64], unit: &[u64], shape: &[u64]) -> Option<Region> {
     (!part.is_empty()).then_some(part)
 }
 
-static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
-
-/// Hands the bytes of a chunk of shape `full` to `put` in C order: `data`, which starts at its
-/// first voxel, and zeros where `data` ends before it.
-fn pad(
-    data: &View<'_>,
-    full: &[u64],
-    scratch: &mut Scratch,
-    put: &mut dyn FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
-    if data.shape() == full
-        && let Some(bytes) = data.as_contiguous()
-    {
-        return put(bytes);
-    }
-    let item = data.dtype().size() as u64;
-    let last = data.shape().len() - 1;
-    if data.shape()[last] > 1 && data.strides()[last] != item {
-        // Voxel by voxel would be slow: gather, one index of the first axis at a time.
-        let mut slab = Coords::from_slice(data.shape());
-        let whole = Region::whole(&slab);
-        if last > 0 {
-            slab[0] = 1;
-        }
-        let mut buffer = scratch.take(&slab, data.dtype());
-        let mut result = Ok(());
-        let steps = if last > 0 { data.shape()[0] } else { 1 };
-        for i in 0..steps {
-            let part = Region::from_ranges(
-                whole.ranges().enumerate().map(
-                    |(a, r)| {
-                        if a == 0 && last > 0 { i..i + 1 } else { r }
-                    },
-                ),
-            );
-            buffer.view_mut().copy_from(&data.part(&part));
-            let mut shape = Coords::from_slice(full);
-            if last > 0 {
-                shape[0] = 1;
-            }
-            result = pad(&buffer.view(), &shape, scratch, put);
-            if result.is_err() {
-                break;
-            }
-        }
-        scratch.give(buffer);
-        result?;
-        return if last > 0 {
-            zeros((full[0] - steps) * bytes_below(full, 0, item), put)
-        } else {
-            Ok(())
-        };
-    }
-    rows(data.data(), data.shape(), data.strides(), full, item, put)
-}
-
-/// Bytes of one index of `axis`.
-fn bytes_below(full: &[u64], axis: usize, item: u64) -> u64 {
-    full[axis + 1..].iter().product::<u64>() * item
-}
-
-fn zeros(mut n: u64, put: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    while n > 0 {
-        let step = n.min(ZEROS.len() as u64);
-        put(&ZEROS[..step as usize])?;
-        n -= step;
-    }
-    Ok(())
-}
-
-/// [`pad`] for data whose last axis is dense.
-fn rows(
-    data: &[u8],
-    shape: &[u64],
-    strides: &[u64],
-    full: &[u64],
-    item: u64,
-    put: &mut dyn FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
-    // What lies side by side goes out in one piece.
-    let dense = (0..shape.len()).rev().try_fold(item, |step, a| {
-        ((a == 0 || shape[a] == full[a]) && (strides[a] == step || shape[a] == 1))
-            .then_some(step * full[a])
-    });
-    if dense.is_some() {
-        let below = full.iter().skip(1).product::<u64>() * item;
-        let n = shape.first().copied().unwrap_or(1);
-        put(&data[..(n * below) as usize])?;
-        return zeros((full.first().copied().unwrap_or(1) - n) * below, put);
-    }
-    for i in 0..shape[0] {
-        let row = &data[(i * strides[0]) as usize..];
-        rows(row, &shape[1..], &strides[1..], &full[1..], item, put)?;
-    }
-    zeros((full[0] - shape[0]) * bytes_below(full, 0, item), put)
-}
-
 /// Whether every byte is zero, and so every voxel the fill value. Cheap: the first piece that is
 /// not decides.
 fn is_zero(data: &View<'_>) -> bool {
@@ -356,10 +276,17 @@ fn is_zero(data: &View<'_>) -> bool {
     })
 }
 
-/// Memory that [`pad`] takes for data whose last axis is not dense.
-fn slab_bytes(chunk: &[u64], dtype: Dtype) -> u64 {
-    let rest = if chunk.len() > 1 { &chunk[1..] } else { chunk };
-    rest.iter().product::<u64>() * dtype.size() as u64
+/// Bytes that one write may hold beyond its input: a storage chunk gathered, its encoded form, the
+/// encoder, a shard's index.
+pub(super) fn overhead(info: &VolumeInfo, level: i32) -> Result<u64> {
+    let grid = info.storage.clone().unwrap_or_else(|| default_storage(&info.shape));
+    let chunk = Region::whole(&grid.chunk).voxels();
+    let bytes = chunk.saturating_mul(info.dtype.size() as u64);
+    let entries = grid.shard.map_or(0, |s| Region::whole(&s).voxels() / chunk.max(1));
+    Ok(decode::encoded_bound(bytes)
+        .saturating_add(bytes)
+        .saturating_add(encode::encoder_memory(level)?)
+        .saturating_add(entries.saturating_mul(48)))
 }
 
 /// The storage that is written where the caller names none.
@@ -408,7 +335,7 @@ pub(super) fn prepare(
             "the shard {shard:?} is not a multiple of the storage chunk {chunk:?}"
         ));
     }
-    let level = level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL);
+    let level = level.unwrap_or(encode::DEFAULT_LEVEL);
     let legal = zstd::compression_level_range();
     if !legal.contains(&level) {
         return bad(format!(

@@ -150,18 +150,29 @@ impl<'a> HaloCache<'a> {
     ) -> Result<()> {
         let spans: Vec<Range<u64>> =
             region.ranges().zip(&self.unit).map(|(r, &u)| r.start / u..r.end.div_ceil(u)).collect();
+        // What another worker is reading just now comes last: there is other work meanwhile.
+        let mut busy: Vec<Coords> = Vec::new();
         let mut failure = Ok(());
+        let mut read = |index: &[u64], wait: bool| {
+            let part = self.box_of(index).intersect(region);
+            let place = part.relative_to(region.start());
+            self.read_part(number, index, &part, out.part_mut(&place), scratch, wait)
+        };
         product(&spans, &mut |index| {
             if failure.is_ok() {
-                let part = self.box_of(index).intersect(region);
-                let place = part.relative_to(region.start());
-                failure = self.read_part(number, index, &part, out.part_mut(&place), scratch);
+                match read(index, false) {
+                    Ok(true) => {}
+                    Ok(false) => busy.push(Coords::from_slice(index)),
+                    Err(e) => failure = Err(e),
+                }
             }
         });
-        failure
+        failure?;
+        busy.iter().try_for_each(|index| read(index, true).map(|_| ()))
     }
 
-    /// Reads `part`, which lies in the storage chunk at `index`.
+    /// Reads `part`, which lies in the storage chunk at `index`. Unless it may `wait`, nothing is
+    /// done and false returned while another worker reads that storage chunk.
     fn read_part(
         &self,
         number: u64,
@@ -169,7 +180,8 @@ impl<'a> HaloCache<'a> {
         part: &Region,
         mut out: ViewMut<'_>,
         scratch: &mut Scratch,
-    ) -> Result<()> {
+        wait: bool,
+    ) -> Result<bool> {
         let key = self.key(index);
         let mut state = self.lock();
         loop {
@@ -181,11 +193,14 @@ impl<'a> HaloCache<'a> {
             if let Some(held) = entry.held.iter().find(|h| h.region.contains(part)).cloned() {
                 drop(state);
                 out.copy_from(&held.voxels.view().part(&part.relative_to(held.region.start())));
-                return Ok(());
+                return Ok(true);
             }
             if !entry.reading {
                 entry.reading = true;
                 break;
+            }
+            if !wait {
+                return Ok(false);
             }
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -201,7 +216,7 @@ impl<'a> HaloCache<'a> {
         }
         drop(state);
         self.arrived.notify_all();
-        outcome
+        outcome.map(|()| true)
     }
 
     /// Reads `read` from the source, copies `part` of it out, and returns the boxes `keep`.
@@ -251,16 +266,25 @@ impl<'a> HaloCache<'a> {
         room: usize,
     ) -> (Region, Vec<Region>) {
         let later = self.later_boxes(number, index);
-        let all = later.iter().fold(part.clone(), |all, b| bound(&all, b));
-        let keep = tidy(later.clone(), &all);
-        if self.bytes_of(&keep) <= room {
-            return (if keep.is_empty() { part.clone() } else { all }, keep);
+        let plan = |boxes: Vec<Region>| {
+            let all = boxes.iter().fold(part.clone(), |all, b| bound(&all, b));
+            let keep = tidy(boxes, &all);
+            let fits = self.bytes_of(&keep) <= room;
+            (fits, if keep.is_empty() { part.clone() } else { all }, keep)
+        };
+        // What ends before `part` does costs no further decoding, as storage chunks decode from
+        // their low end. If that is a small part of it, the rest waits for the chunk that owns it:
+        // held from now on it would fill the cache to save little.
+        let (part_end, unit_end) = (part.stop(0), self.box_of(index).stop(0));
+        let early = (part_end - index[0] * self.unit[0]) * 4 <= unit_end - index[0] * self.unit[0];
+        if !early {
+            let (fits, all, keep) = plan(later.clone());
+            if fits {
+                return (all, keep);
+            }
         }
-        // No room for all: keep what costs no further decoding, because it ends before `part` does.
-        let cheap = later.into_iter().filter(|b| b.stop(0) <= part.stop(0)).collect::<Vec<_>>();
-        let all = cheap.iter().fold(part.clone(), |all, b| bound(&all, b));
-        let keep = tidy(cheap, &all);
-        if self.bytes_of(&keep) <= room { (all, keep) } else { (part.clone(), Vec::new()) }
+        let (fits, all, keep) = plan(later.into_iter().filter(|b| b.stop(0) <= part_end).collect());
+        if fits { (all, keep) } else { (part.clone(), Vec::new()) }
     }
 
     fn bytes_of(&self, boxes: &[Region]) -> usize {

@@ -42,7 +42,7 @@ pub struct PlanRequest<'a> {
     /// [`Source::read_overhead`](crate::Source::read_overhead), the largest of the sources.
     pub read_overhead: u64,
     /// [`Sink::write_overhead`](crate::Sink::write_overhead) of an output of this description.
-    pub write_overhead: &'a dyn Fn(&VolumeInfo) -> u64,
+    pub write_overhead: &'a dyn Fn(&VolumeInfo) -> Result<u64>,
 }
 
 /// Projected memory, in bytes.
@@ -197,7 +197,7 @@ pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan>
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
         .clamp(1, usize::try_from(grid.len()).unwrap_or(usize::MAX));
     let cap = request.memory.unwrap_or_else(|| os::available_memory().map_or(2 << 30, |m| m / 2));
-    let write_overhead = (request.write_overhead)(&output);
+    let write_overhead = (request.write_overhead)(&output)?;
     let per_worker = peak(request, &visits, 0) + request.read_overhead + write_overhead;
     let base = os::resident_memory().unwrap_or(0) + BASE_GROWTH;
     let held = base.saturating_add(per_worker.saturating_mul(workers as u64));
@@ -296,7 +296,7 @@ fn peak(request: &PlanRequest<'_>, visits: &[Visit], at: usize) -> u64 {
 /// Bytes that the halo cache may hold: two layers of storage chunks are all that pending chunks
 /// can still need, and beyond a bound it is cheaper to decode again than to hold more.
 fn halo_cache_bytes(request: &PlanRequest<'_>, visits: &[Visit]) -> u64 {
-    const BOUND: u64 = 64 << 20;
+    const BOUND: u64 = 32 << 20;
     let mut wanted = 0u64;
     for visit in visits {
         let Input::Source(i) = visit.node else { continue };
@@ -316,7 +316,7 @@ fn halo_cache_bytes(request: &PlanRequest<'_>, visits: &[Visit]) -> u64 {
                 span.min(info.shape[a]).div_ceil(storage.chunk[a])
             })
             .fold(decoded, u64::saturating_mul);
-        wanted = wanted.saturating_add(layer.min(BOUND.max(8 * decoded)));
+        wanted = wanted.saturating_add(layer.min(BOUND.max(5 * decoded)));
     }
     wanted
 }
