@@ -70,6 +70,8 @@ static STOP: AtomicBool = AtomicBool::new(false);
 /// errors to standard error. Takes Ctrl-C for itself: the first stops the run within one chunk, a
 /// second ends the process.
 pub fn program(args: impl IntoIterator<Item = OsString>) -> Exit {
+    // Freed chunks must not count towards the cap.
+    volchunk::os::return_large_blocks();
     // Where a handler cannot be had, Ctrl-C ends the process: the output still says it is unfinished.
     let _ = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {

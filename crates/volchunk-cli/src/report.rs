@@ -194,14 +194,15 @@ pub(crate) fn summary(prepared: &Prepared, report: &Report) -> String {
         None => String::new(),
     };
     let mut text = format!(
-        "Wrote {} voxels in {}, {}, in {} chunks of {} on {} workers. Peak memory: {peak}{} \
-         projected. The result is {}: {} {}, {}.",
+        "Wrote {} voxels in {}, {}, in {} chunks of {} on {} workers, {:.2} × the \
+         needed input decoded. Peak memory: {peak}{} projected. The result is {}: {} {}, {}.",
         grouped(report.voxels),
         duration(seconds),
         rate(report.voxels as f64 / seconds.max(1e-9)),
         grouped(report.chunks),
         shape(plan.grid.chunk_shape()),
         plan.workers,
+        report.decoded_bytes as f64 / plan.needed_bytes.max(1) as f64,
         bytes(plan.memory.peak),
         config.output.display(),
         shape(&plan.output.shape),

@@ -198,7 +198,8 @@ pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan>
         .clamp(1, usize::try_from(grid.len()).unwrap_or(usize::MAX));
     let cap = request.memory.unwrap_or_else(|| os::available_memory().map_or(2 << 30, |m| m / 2));
     let write_overhead = (request.write_overhead)(&output)?;
-    let per_worker = peak(request, &visits, 0) + request.read_overhead + write_overhead;
+    let result = bytes(&visits[0].footprint.largest(), out);
+    let per_worker = peak(request, &visits, 0).max(result.saturating_add(write_overhead));
     let base = os::resident_memory().unwrap_or(0) + BASE_GROWTH;
     let held = base.saturating_add(per_worker.saturating_mul(workers as u64));
     let halo_cache = halo_cache_bytes(request, &visits).min(cap.saturating_sub(held));
@@ -224,7 +225,7 @@ pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan>
 
 /// What a process grows by beyond what the plan counts: thread stacks, tables, the allocator's
 /// slack. Measured runs stay below.
-const BASE_GROWTH: u64 = 12 << 20;
+const BASE_GROWTH: u64 = 16 << 20;
 
 /// The same pipeline with the whole region as one chunk.
 fn visits_of_whole(pipeline: &Pipeline, grid: &ChunkGrid) -> Result<Vec<Visit>> {
@@ -278,7 +279,7 @@ fn peak(request: &PlanRequest<'_>, visits: &[Visit], at: usize) -> u64 {
         // A storage chunk is decoded beside the region that it is copied into.
         let info = info_of(request.pipeline, visit.node);
         let decoded = info.storage.as_ref().map_or(0, |s| bytes(&s.chunk, info));
-        return own.saturating_add(decoded);
+        return own.saturating_add(decoded).saturating_add(request.read_overhead);
     };
     let op = &request.pipeline.steps()[step].op;
     let (mut held, mut most) = (0u64, 0u64);
@@ -316,7 +317,7 @@ fn halo_cache_bytes(request: &PlanRequest<'_>, visits: &[Visit]) -> u64 {
                 span.min(info.shape[a]).div_ceil(storage.chunk[a])
             })
             .fold(decoded, u64::saturating_mul);
-        wanted = wanted.saturating_add(layer.min(BOUND.max(5 * decoded)));
+        wanted = wanted.saturating_add(layer.min(BOUND.max(6 * decoded)));
     }
     wanted
 }
