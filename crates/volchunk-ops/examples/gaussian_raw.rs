@@ -2,7 +2,7 @@
 //! `gaussian_raw DTYPE SHAPE SIGMA BOUNDARY < input > output`, per-axis values by commas, voxels in
 //! C order and native byte order.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::expect_used, clippy::panic)]
 
 use std::io::{Read, Write};
 

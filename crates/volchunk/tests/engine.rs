@@ -1,6 +1,6 @@
 //! The engine against a plain oracle: any grid, worker count, cap and storage give the same bits.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::{
     Mutex,
@@ -397,6 +397,33 @@ fn a_failing_chunk_is_named_and_nothing_is_complete() {
     let control = Control { cancel: &cancel, progress: &progress };
     assert!(run(&plan, &pipeline, &[&source], &sink, control).unwrap_err().is_cancelled());
     assert!(!sink.finished.into_inner());
+}
+
+/// A source that panics, slowly, so that other workers wait for what it reads.
+struct Panicky(Stored<'static>);
+
+impl Source for Panicky {
+    fn info(&self) -> &VolumeInfo {
+        self.0.info()
+    }
+    fn read(&self, _: &Region, _: ViewMut<'_>, _: &mut Scratch) -> Result<()> {
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        panic!("a codec's bug");
+    }
+}
+
+#[test]
+fn a_panic_in_a_source_ends_the_run_and_nobody_waits_for_ever() {
+    static VOXELS: [u8; 64] = [0; 64];
+    let source = Panicky(Stored::new(View::contiguous(&[8, 8], Dtype::U8, &VOXELS), &[8, 8]));
+    let op = BoxSum::new(source.info(), 1, &[(1, 1); 2], Boundary::Reflect);
+    let pipeline = Pipeline::chain(source.info().clone(), [Box::new(op) as Box<dyn Op>]).unwrap();
+    let plan = plan(&request(&pipeline, &[2, 2], 4)).unwrap();
+    assert!(plan.memory.halo_cache > 0);
+    let mut out = Buffer::zeros(&[8, 8], Dtype::F64);
+    let sink = ArraySink::new(plan.output.clone(), out.bytes_mut());
+    let error = run(&plan, &pipeline, &[&source], &sink, Control::default()).unwrap_err();
+    assert!(error.to_string().contains("a codec's bug"), "{error}");
 }
 
 #[test]

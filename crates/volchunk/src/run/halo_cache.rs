@@ -206,16 +206,12 @@ impl<'a> HaloCache<'a> {
         }
         let room = self.budget.saturating_sub(state.bytes);
         drop(state);
+        let claim = Claim { cache: self, key };
 
         let (read, keep) = self.choose(number, index, part, room);
         let result = self.read_and_keep(part, &read, &keep, out, scratch);
-        let mut state = self.lock();
-        let outcome = result.map(|kept| state.keep(key, kept));
-        if let Some(entry) = state.entries.get_mut(&key) {
-            entry.reading = false;
-        }
-        drop(state);
-        self.arrived.notify_all();
+        let outcome = result.map(|kept| self.lock().keep(key, kept));
+        drop(claim);
         outcome.map(|()| true)
     }
 
@@ -265,7 +261,6 @@ impl<'a> HaloCache<'a> {
         part: &Region,
         room: usize,
     ) -> (Region, Vec<Region>) {
-        let later = self.later_boxes(number, index);
         let plan = |boxes: Vec<Region>| {
             let all = boxes.iter().fold(part.clone(), |all, b| bound(&all, b));
             let keep = tidy(boxes, &all);
@@ -278,12 +273,12 @@ impl<'a> HaloCache<'a> {
         let (part_end, unit_end) = (part.stop(0), self.box_of(index).stop(0));
         let early = (part_end - index[0] * self.unit[0]) * 4 <= unit_end - index[0] * self.unit[0];
         if !early {
-            let (fits, all, keep) = plan(later.clone());
+            let (fits, all, keep) = plan(self.later_boxes(number, index, unit_end));
             if fits {
                 return (all, keep);
             }
         }
-        let (fits, all, keep) = plan(later.into_iter().filter(|b| b.stop(0) <= part_end).collect());
+        let (fits, all, keep) = plan(self.later_boxes(number, index, part_end));
         if fits { (all, keep) } else { (part.clone(), Vec::new()) }
     }
 
@@ -291,9 +286,9 @@ impl<'a> HaloCache<'a> {
         boxes.iter().map(|b| b.voxels() as usize * self.source.info().dtype.size()).sum()
     }
 
-    /// The boxes of the storage chunk at `index` that chunks behind `number` need; one within
-    /// another is left out.
-    fn later_boxes(&self, number: u64, index: &[u64]) -> Vec<Region> {
+    /// The boxes of the storage chunk at `index` that chunks behind `number` need and that end at
+    /// `stop` on the first axis at the latest; one within another is left out.
+    fn later_boxes(&self, number: u64, index: &[u64], stop: u64) -> Vec<Region> {
         let mut boxes: Vec<Region> = Vec::new();
         let touch: Vec<&[(u64, Range<u64>)]> = self
             .axes
@@ -317,7 +312,7 @@ impl<'a> HaloCache<'a> {
             }
             let ranges = choice.iter().enumerate().map(|(a, &k)| touch[a][k as usize].1.clone());
             let needed = Region::from_ranges(ranges);
-            if !boxes.iter().any(|b| b.contains(&needed)) {
+            if needed.stop(0) <= stop && !boxes.iter().any(|b| b.contains(&needed)) {
                 boxes.retain(|b| !needed.contains(b));
                 boxes.push(needed);
             }
@@ -353,31 +348,19 @@ impl<'a> HaloCache<'a> {
         if entry.reading || entry.held.len() != 1 || entry.held[0].region != self.box_of(index) {
             return;
         }
-        let keep = self.later_boxes(number, index);
+        let keep = self.later_boxes(number, index, u64::MAX);
         if self.bytes_of(&keep) * 2 > entry.held[0].bytes() {
             return;
         }
         let whole = entry.held[0].clone();
         entry.reading = true;
         drop(state);
+        let claim = Claim { cache: self, key };
         let strips: Vec<Held> =
             keep.iter().map(|k| self.cut(&whole.voxels, &whole.region, k)).collect();
         drop(whole);
-        let mut state = self.lock();
-        if let Some(entry) = state.entries.get_mut(&key) {
-            entry.reading = false;
-            let bytes: usize = strips.iter().map(Held::bytes).sum();
-            let old = std::mem::replace(&mut entry.held, strips);
-            let done = entry.pending == 0;
-            state.bytes += bytes;
-            state.free(old);
-            // The last chunk that needed it may have ended meanwhile.
-            if done && let Some(entry) = state.entries.remove(&key) {
-                state.free(entry.held);
-            }
-        }
-        drop(state);
-        self.arrived.notify_all();
+        self.lock().replace(key, strips);
+        drop(claim);
     }
 
     fn box_of(&self, index: &[u64]) -> Region {
@@ -397,7 +380,39 @@ impl<'a> HaloCache<'a> {
     }
 }
 
+/// A worker's exclusive hold on one storage chunk. Ends with it whatever happens, a panic in a
+/// source included, so that nobody waits for ever.
+struct Claim<'a> {
+    cache: &'a HaloCache<'a>,
+    key: u64,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut state = self.cache.lock();
+        if let Some(entry) = state.entries.get_mut(&self.key) {
+            entry.reading = false;
+            // The last chunk that needed it may have ended meanwhile.
+            if entry.pending == 0
+                && let Some(entry) = state.entries.remove(&self.key)
+            {
+                state.free(entry.held);
+            }
+        }
+        drop(state);
+        self.cache.arrived.notify_all();
+    }
+}
+
 impl State {
+    /// Puts `strips` in place of what is held of a storage chunk.
+    fn replace(&mut self, key: u64, strips: Vec<Held>) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        self.bytes += strips.iter().map(Held::bytes).sum::<usize>();
+        let old = std::mem::replace(&mut entry.held, strips);
+        self.free(old);
+    }
+
     /// Adds what was kept of a storage chunk, in place of what lies within it.
     fn keep(&mut self, key: u64, kept: Vec<Held>) {
         let Some(entry) = self.entries.get_mut(&key) else { return };

@@ -159,7 +159,7 @@ fn check_storage(request: &PlanRequest<'_>) -> Result<()> {
         }
     }
     if let (Some(chunk), Some(shard)) = (chunk, shard)
-        && let Some(axis) = (0..ndim).find(|&a| shard[a] % chunk[a] != 0)
+        && let Some(axis) = (0..ndim).find(|&a| !shard[a].is_multiple_of(chunk[a]))
     {
         return Err(Error::argument(format!(
             "shard {} is not a multiple of storage chunk {} on axis {axis}",
@@ -340,7 +340,8 @@ fn choose_storage(request: &PlanRequest<'_>, grid: &ChunkGrid) -> Result<Option<
     let StorageRequest::Chunked { chunk, shard } = &request.storage else { return Ok(None) };
     let unit = shard.as_ref().or(chunk.as_ref());
     if let Some(unit) = unit {
-        let aligns = |a: usize| grid.counts()[a] == 1 || grid.chunk_shape()[a] % unit[a] == 0;
+        let aligns =
+            |a: usize| grid.counts()[a] == 1 || grid.chunk_shape()[a].is_multiple_of(unit[a]);
         if let Some(axis) = (0..grid.ndim()).find(|&a| !aligns(a)) {
             let nearest: Coords = (0..grid.ndim())
                 .map(|a| {
@@ -385,7 +386,8 @@ fn divide(mut core: Coords, free: impl Fn(usize) -> bool) -> Coords {
             n.div_ceil(2)
         } else {
             // The smallest factor; a prime length leaves single voxels, which is legal.
-            let factor = (2..=n).take_while(|f| f * f <= n).find(|f| n % f == 0).unwrap_or(n);
+            let factor =
+                (2..=n).take_while(|f| f * f <= n).find(|&f| n.is_multiple_of(f)).unwrap_or(n);
             n / factor
         };
     }

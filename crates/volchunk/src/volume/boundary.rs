@@ -83,6 +83,8 @@ impl Boundary {
 
     /// The voxels of a line of `n` that positions `start..stop` read: at most two disjoint ranges,
     /// ascending. Two only under wrap, where the far side is read.
+    // A vector that holds one range is what is meant.
+    #[allow(clippy::single_range_in_vec_init)]
     pub fn ranges(self, start: i64, stop: i64, n: u64) -> Vec<Range<u64>> {
         if start >= stop || n == 0 {
             return Vec::new();
