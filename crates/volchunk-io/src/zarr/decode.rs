@@ -44,12 +44,22 @@ pub(super) fn undo_outer<'a>(
         Some(_) => expected / MAX_RATIO,
     };
     if bytes.len() < least {
-        return Err(Error::data(format!(
-            "{} encoded bytes cannot hold a storage chunk of {expected}",
-            bytes.len()
-        )));
+        return Err(too_short(bytes.len() as u64, expected));
     }
     Ok(bytes)
+}
+
+fn too_short(len: u64, expected: usize) -> Error {
+    Error::data(format!("{len} encoded bytes cannot hold a storage chunk of {expected}"))
+}
+
+/// Refuses a storage chunk of Zstandard alone whose `len` encoded bytes cannot decode to
+/// `expected`: no memory is taken for it.
+pub(super) fn check_ratio(len: u64, expected: usize) -> Result<()> {
+    match len < (expected / MAX_RATIO) as u64 {
+        true => Err(too_short(len, expected)),
+        false => Ok(()),
+    }
 }
 
 /// Decodes what the first codec of `steps` made into `out`, which it must fill exactly.

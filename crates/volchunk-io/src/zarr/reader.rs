@@ -280,6 +280,7 @@ impl ZarrSource {
         scratch: &mut Scratch,
     ) -> Result<()> {
         const PIECE: u64 = 128 << 10;
+        decode::check_ratio(stored.len, self.layout.chunk_bytes)?;
         let mut buffer = scratch.take(&[self.layout.chunk_bytes as u64], Dtype::U8);
         let mut piece = scratch.take(&[PIECE], Dtype::U8);
         let mut at = 0;
