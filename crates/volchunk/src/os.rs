@@ -163,7 +163,20 @@ fn cgroup_available() -> Option<u64> {
         let mut dir = std::path::PathBuf::from(root).join(path.trim_start_matches('/'));
         loop {
             if let (Some(limit), Some(used)) = (number(&dir, limit), number(&dir, used)) {
-                let free = limit.saturating_sub(used);
+                // The page cache counts as used there, but gives way.
+                let stat = std::fs::read_to_string(dir.join("memory.stat")).unwrap_or_default();
+                let cache: u64 = ["inactive_file ", "active_file "]
+                    .iter()
+                    .filter_map(|name| {
+                        let lines = || stat.lines();
+                        let total = format!("total_{name}");
+                        let value = lines()
+                            .find_map(|l| l.strip_prefix(&total[..]))
+                            .or_else(|| lines().find_map(|l| l.strip_prefix(name)))?;
+                        value.trim().parse::<u64>().ok()
+                    })
+                    .sum();
+                let free = limit.saturating_sub(used.saturating_sub(cache));
                 least = Some(least.map_or(free, |l: u64| l.min(free)));
             }
             if dir.as_os_str() == root || !dir.pop() {

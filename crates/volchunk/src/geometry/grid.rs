@@ -122,7 +122,10 @@ impl ChunkGrid {
         self.len() == 0
     }
 
-    /// Place in the grid of the chunk with this number.
+    /// Place in the grid of the chunk with this number, `0 <= number < len()`.
+    ///
+    /// # Panics
+    /// If the grid is empty.
     pub fn index_of(&self, mut number: u64) -> Coords {
         let mut index: Coords = smallvec::smallvec![0; self.ndim()];
         for (slot, &n) in index.iter_mut().zip(&self.counts).rev() {

@@ -77,7 +77,8 @@ impl AxisNeed {
         let (num, den) = (i128::from(self.scale.num), i128::from(self.scale.den));
         let start = i128::from(out.start) * num / den - i128::from(self.halo.0);
         let stop = (i128::from(out.end) * num + den - 1) / den + i128::from(self.halo.1);
-        start as i64..stop as i64
+        let clamp = |v: i128| v.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
+        clamp(start)..clamp(stop)
     }
 
     /// The voxels of an input axis of `n` that positions `extent` read.

@@ -75,7 +75,11 @@ impl Reader for [&dyn Source] {
 
 impl Pipeline {
     /// A pipeline without steps, which reads `sources`.
+    ///
+    /// # Panics
+    /// Without a source.
     pub fn new(sources: Vec<VolumeInfo>) -> Self {
+        assert!(!sources.is_empty(), "a pipeline needs a source");
         Self { sources, steps: Vec::new() }
     }
 

@@ -36,7 +36,9 @@ fn survey(request: &PlanRequest<'_>, unit: &[u64]) -> Result<(Option<Plan>, Opti
     let mut smallest: Option<Plan> = None;
     for chunk in candidates(request, unit) {
         let plan = match plan_for(request, &chunk) {
-            Err(e) if e.kind() == ErrorKind::Misaligned => continue,
+            Err(e) if matches!(e.kind(), ErrorKind::Misaligned | ErrorKind::Unsupported) => {
+                continue;
+            }
             plan => plan?,
         };
         if plan.memory.peak > plan.memory.cap {
@@ -53,12 +55,11 @@ fn survey(request: &PlanRequest<'_>, unit: &[u64]) -> Result<(Option<Plan>, Opti
     Ok((best.map(|(_, plan)| plan), smallest))
 }
 
-/// Half of `unit` on its longest spatial axis, unless the output's storage forbids it.
+/// Half of `unit` on its longest axis, unless the output's storage forbids it.
 fn halve(request: &PlanRequest<'_>, unit: &[u64]) -> Coords {
     let mut unit = Coords::from_slice(unit);
     let explicit = matches!(&request.storage, StorageRequest::Chunked { chunk, shard } if chunk.is_some() || shard.is_some());
-    let spatial = request.pipeline.output().spatial_axes();
-    if let Some(&axis) = spatial.iter().max_by_key(|&&a| unit[a]).filter(|_| !explicit)
+    if let Some(axis) = (0..unit.len()).max_by_key(|&a| unit[a]).filter(|_| !explicit)
         && unit[axis] > 8
     {
         unit[axis] = unit[axis].div_ceil(2);
@@ -76,14 +77,16 @@ fn cost(plan: &Plan) -> f64 {
     plan.halo_overhead * idle + held + 0.05 * (plan.amplification_worst - 1.0)
 }
 
-/// Powers of two times the unit, on every spatial axis; the unit itself on the others.
+/// Powers of two times the unit, on the spatial axes; the unit itself on the others.
 fn candidates(request: &PlanRequest<'_>, unit: &[u64]) -> Vec<Coords> {
     let out = request.pipeline.output();
     let domain = request.roi.as_ref().map_or(&out.shape[..], |r| r.shape());
     let mut shapes: Vec<Coords> = vec![Coords::new()];
     for a in 0..out.ndim() {
         let mut lengths = vec![unit[a].min(domain[a].max(1))];
-        if out.axes[a].kind == AxisKind::Space {
+        // Of many spatial axes the last three vary: the product must stay small.
+        let varies = out.axes[a].kind == AxisKind::Space && a + 3 >= out.ndim();
+        if varies {
             let doubled =
                 (1..6).map(|k| unit[a].saturating_mul(1 << k)).take_while(|&n| n < domain[a] * 2);
             lengths.extend(doubled.map(|n| if n >= domain[a] { domain[a] } else { n }));

@@ -89,22 +89,10 @@ pub fn for_each_chunk<S: Send>(
             if chunk >= count {
                 break;
             }
-            let caught =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&mut state, chunk)));
-            match caught {
-                Ok(Ok(())) => {}
-                Ok(Err(e)) => fail(chunk, e),
-                Err(panic) => {
-                    let text = panic
-                        .downcast_ref::<&str>()
-                        .map(|s| (*s).to_owned())
-                        .or_else(|| panic.downcast_ref::<String>().cloned())
-                        .unwrap_or_else(|| "a panic without a message".to_owned());
-                    fail(
-                        chunk,
-                        Error::data(format!("chunk number {chunk}: internal error: {text}")),
-                    );
-                }
+            let panicked =
+                |text| Err(Error::data(format!("chunk number {chunk}: internal error: {text}")));
+            if let Err(e) = catch(|| work(&mut state, chunk)).unwrap_or_else(panicked) {
+                fail(chunk, e);
             }
         }
         Some(state)
@@ -129,6 +117,15 @@ pub fn for_each_chunk<S: Send>(
         Some((_, error)) => Err(error),
         None => Ok(states),
     }
+}
+
+/// What `work` returns, or the message of its panic.
+pub(super) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        text.or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "a panic without a message".to_owned())
+    })
 }
 
 #[cfg(test)]

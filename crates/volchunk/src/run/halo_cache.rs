@@ -33,10 +33,19 @@ pub(super) struct HaloCache<'a> {
 /// Which chunks touch which storage chunks along one source axis.
 struct AxisTouch {
     driver: usize,
-    /// Per storage chunk: every chunk index that reads it, and the voxels it reads there.
+    /// The first storage chunk that any chunk reads.
+    first: u64,
+    /// Per storage chunk from there: every chunk index that reads it, and the voxels it reads.
     by_storage: Vec<Vec<(u64, Range<u64>)>>,
     /// Per chunk index: the storage chunks it reads, ascending.
     by_chunk: Vec<Vec<u64>>,
+}
+
+impl AxisTouch {
+    /// The chunk indices that read storage chunk `s`, and the voxels they read there.
+    fn touching(&self, s: u64) -> &[(u64, Range<u64>)] {
+        &self.by_storage[(s - self.first) as usize]
+    }
 }
 
 struct State {
@@ -62,7 +71,7 @@ struct Held {
 
 impl Held {
     fn bytes(&self) -> usize {
-        self.voxels.bytes().len()
+        self.voxels.held_bytes()
     }
 }
 
@@ -93,7 +102,10 @@ impl<'a> HaloCache<'a> {
             .iter()
             .enumerate()
             .map(|(a, axis)| {
-                let mut by_storage = vec![Vec::new(); storage_counts[a] as usize];
+                let all = || axis.ranges.iter().flatten();
+                let first = all().map(|r| r.start / unit[a]).min().unwrap_or(0);
+                let stop = all().map(|r| r.end.div_ceil(unit[a])).max().unwrap_or(0);
+                let mut by_storage = vec![Vec::new(); stop.saturating_sub(first) as usize];
                 let mut by_chunk = vec![Vec::new(); axis.ranges.len()];
                 for (i, ranges) in axis.ranges.iter().enumerate() {
                     let touched: &mut Vec<u64> = &mut by_chunk[i];
@@ -108,10 +120,10 @@ impl<'a> HaloCache<'a> {
                         let inside: Vec<_> = clipped.filter(|r| r.start < r.end).collect();
                         let start = inside.iter().map(|r| r.start).min().unwrap_or(lo);
                         let stop = inside.iter().map(|r| r.end).max().unwrap_or(lo);
-                        by_storage[s as usize].push((i as u64, start..stop));
+                        by_storage[(s - first) as usize].push((i as u64, start..stop));
                     }
                 }
-                AxisTouch { driver: axis.driver.unwrap_or(a), by_storage, by_chunk }
+                AxisTouch { driver: axis.driver.unwrap_or(a), first, by_storage, by_chunk }
             })
             .collect();
         Some(Self {
@@ -204,15 +216,18 @@ impl<'a> HaloCache<'a> {
             }
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        // Chosen and reserved under the lock, or two workers would fill the same room.
         let room = self.budget.saturating_sub(state.bytes);
-        drop(state);
-        let claim = Claim { cache: self, key };
-
         let (read, keep) = self.choose(number, index, part, room);
-        let result = self.read_and_keep(part, &read, &keep, out, scratch);
-        let outcome = result.map(|kept| self.lock().keep(key, kept));
+        let reserved = self.bytes_of(&keep);
+        state.bytes += reserved;
+        drop(state);
+        let claim = Claim { cache: self, key, reserved };
+
+        let kept = self.read_and_keep(part, &read, &keep, out, scratch)?;
+        self.lock().keep(key, kept);
         drop(claim);
-        outcome.map(|()| true)
+        Ok(true)
     }
 
     /// Reads `read` from the source, copies `part` of it out, and returns the boxes `keep`.
@@ -225,7 +240,14 @@ impl<'a> HaloCache<'a> {
         scratch: &mut Scratch,
     ) -> Result<Vec<Held>> {
         let dtype = self.source.info().dtype;
-        self.decoded.fetch_add(read.voxels() * dtype.size() as u64, Ordering::Relaxed);
+        // Decoded from the storage chunk's low end, as far as was needed.
+        let start = read.start()[0] / self.unit[0] * self.unit[0];
+        let others = (1..read.ndim()).map(|a| {
+            let low = read.start()[a] / self.unit[a] * self.unit[a];
+            (low + self.unit[a]).min(self.source.info().shape[a]) - low
+        });
+        let decoded = others.fold(read.stop(0) - start, |n, len| n * len) * dtype.size() as u64;
+        self.decoded.fetch_add(decoded, Ordering::Relaxed);
         if keep.is_empty() && read == part {
             self.source.read(read, out, scratch)?;
             return Ok(Vec::new());
@@ -290,17 +312,14 @@ impl<'a> HaloCache<'a> {
     /// `stop` on the first axis at the latest; one within another is left out.
     fn later_boxes(&self, number: u64, index: &[u64], stop: u64) -> Vec<Region> {
         let mut boxes: Vec<Region> = Vec::new();
-        let touch: Vec<&[(u64, Range<u64>)]> = self
-            .axes
-            .iter()
-            .zip(index)
-            .map(|(axis, &s)| &axis.by_storage[s as usize][..])
-            .collect();
+        let touch: Vec<&[(u64, Range<u64>)]> =
+            self.axes.iter().zip(index).map(|(axis, &s)| axis.touching(s)).collect();
         let spans: Vec<Range<u64>> = touch.iter().map(|t| 0..t.len() as u64).collect();
         // A storage chunk far larger than a chunk is kept whole: its boxes would cover it anyway.
         const MANY: u64 = 512;
         if self.touching(index) > MANY {
-            return vec![self.box_of(index)];
+            let whole = self.box_of(index);
+            return if whole.stop(0) <= stop { vec![whole] } else { Vec::new() };
         }
         let mut chunk: Coords = smallvec::smallvec![0; self.grid.ndim()];
         product(&spans, &mut |choice| {
@@ -355,7 +374,7 @@ impl<'a> HaloCache<'a> {
         let whole = entry.held[0].clone();
         entry.reading = true;
         drop(state);
-        let claim = Claim { cache: self, key };
+        let claim = Claim { cache: self, key, reserved: 0 };
         let strips: Vec<Held> =
             keep.iter().map(|k| self.cut(&whole.voxels, &whole.region, k)).collect();
         drop(whole);
@@ -376,7 +395,7 @@ impl<'a> HaloCache<'a> {
 
     /// How many chunks read the storage chunk at `index`.
     fn touching(&self, index: &[u64]) -> u64 {
-        self.axes.iter().zip(index).map(|(a, &s)| a.by_storage[s as usize].len() as u64).product()
+        self.axes.iter().zip(index).map(|(a, &s)| a.touching(s).len() as u64).product()
     }
 }
 
@@ -385,11 +404,14 @@ impl<'a> HaloCache<'a> {
 struct Claim<'a> {
     cache: &'a HaloCache<'a>,
     key: u64,
+    /// Bytes that were set aside for what it keeps, and are now counted as what was kept.
+    reserved: usize,
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         let mut state = self.cache.lock();
+        state.bytes = state.bytes.saturating_sub(self.reserved);
         if let Some(entry) = state.entries.get_mut(&self.key) {
             entry.reading = false;
             // The last chunk that needed it may have ended meanwhile.
@@ -426,9 +448,10 @@ impl State {
     fn free(&mut self, held: Vec<Held>) {
         for h in held {
             self.bytes = self.bytes.saturating_sub(h.bytes());
-            // Another worker may still copy from it; then its memory is simply dropped later.
-            if let Ok(buffer) = Arc::try_unwrap(h.voxels) {
-                self.memory.give(buffer);
+            match Arc::try_unwrap(h.voxels) {
+                Ok(buffer) => self.memory.give(buffer),
+                // Another worker still copies from it, and drops it then.
+                Err(shared) => self.memory.forget(&shared),
             }
         }
     }

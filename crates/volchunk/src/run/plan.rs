@@ -71,7 +71,8 @@ pub struct Plan {
     pub workers: usize,
     /// Projected memory.
     pub memory: Memory,
-    /// Voxels computed and read, halos included, over what one chunk of the whole would take.
+    /// Voxels that the chunks read and compute on the way to the result, halos included, over what
+    /// one chunk of the whole would take.
     pub halo_overhead: f64,
     /// Bytes of input that the result depends on.
     pub needed_bytes: u64,
@@ -102,6 +103,9 @@ pub fn plan(request: &PlanRequest<'_>) -> Result<Plan> {
         }
     }
     check_storage(request)?;
+    // Read once, so that every candidate is held against the same cap.
+    let cap = request.memory.unwrap_or_else(|| os::available_memory().map_or(2 << 30, |m| m / 2));
+    let request = &PlanRequest { memory: Some(cap), ..request.clone() };
     match &request.chunk {
         Some(chunk) => {
             let plan = plan_for(request, chunk)?;
@@ -190,13 +194,15 @@ pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan>
             .collect(),
         dtype: out.dtype,
     };
+    check_tables(&grid)?;
     let visits = visits(request.pipeline, &grid);
+    check_lengths(request.pipeline, &visits)?;
     let whole = visits_of_whole(request.pipeline, &grid)?;
     let workers = request
         .workers
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
         .clamp(1, usize::try_from(grid.len()).unwrap_or(usize::MAX));
-    let cap = request.memory.unwrap_or_else(|| os::available_memory().map_or(2 << 30, |m| m / 2));
+    let cap = request.memory.unwrap_or(u64::MAX);
     let write_overhead = (request.write_overhead)(&output)?;
     let result = bytes(&visits[0].footprint.largest(), out);
     let per_worker = peak(request, &visits, 0).max(result.saturating_add(write_overhead));
@@ -204,8 +210,10 @@ pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan>
     let held = base.saturating_add(per_worker.saturating_mul(workers as u64));
     let halo_cache = halo_cache_bytes(request, &visits).min(cap.saturating_sub(held));
 
+    // Of the result itself no voxel is computed twice; what feeds it tells.
     let total = |v: &[Visit], counts: &[u64]| -> f64 {
-        v.iter().map(|v| v.footprint.total_voxels(counts) as f64).sum()
+        let feeding = if v.len() > 1 { &v[1..] } else { v };
+        feeding.iter().map(|v| v.footprint.total_voxels(counts) as f64).sum()
     };
     let ones = vec![1; grid.ndim()];
     let reads = source_reads(request.pipeline, &visits, grid.counts());
@@ -223,6 +231,37 @@ pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan>
     })
 }
 
+/// Most chunks, or storage chunks, along one axis: plans keep a row for each.
+const MOST_ON_AXIS: u64 = 1 << 22;
+
+fn check_tables(grid: &ChunkGrid) -> Result<()> {
+    match grid.counts().iter().position(|&n| n > MOST_ON_AXIS) {
+        None => Ok(()),
+        Some(axis) => Err(Error::unsupported(format!(
+            "chunk {} makes {} chunks along axis {axis}; legal: up to {MOST_ON_AXIS}, with a chunk of \
+             at least {} there",
+            comma(grid.chunk_shape()),
+            grid.counts()[axis],
+            grid.domain().shape()[axis].div_ceil(MOST_ON_AXIS)
+        ))),
+    }
+}
+
+/// Refuses chunks that are longer, with their halo, than a block can address.
+fn check_lengths(pipeline: &Pipeline, visits: &[Visit]) -> Result<()> {
+    const MOST: u64 = u32::MAX as u64 / 2;
+    for visit in visits {
+        if let Some(axis) = visit.footprint.largest().iter().position(|&n| n > MOST) {
+            return Err(Error::unsupported(format!(
+                "a chunk needs {} voxels along axis {axis} of {:?}; legal: up to {MOST}",
+                visit.footprint.largest()[axis],
+                info_of(pipeline, visit.node).shape
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// What a process grows by beyond what the plan counts: thread stacks, tables, the allocator's
 /// slack. Measured runs stay below.
 const BASE_GROWTH: u64 = 16 << 20;
@@ -231,6 +270,11 @@ const BASE_GROWTH: u64 = 16 << 20;
 fn visits_of_whole(pipeline: &Pipeline, grid: &ChunkGrid) -> Result<Vec<Visit>> {
     let one = ChunkGrid::over(grid.volume(), grid.domain().clone(), grid.domain().shape())?;
     Ok(visits(pipeline, &one))
+}
+
+/// Voxels along an axis of `n` that are decoded to read the range `r`, in storage chunks of `unit`.
+pub(super) fn stored_span(r: &std::ops::Range<u64>, unit: u64, n: u64) -> u64 {
+    r.end.div_ceil(unit).saturating_mul(unit).min(n) - r.start / unit * unit
 }
 
 struct Reads {
@@ -251,8 +295,7 @@ fn source_reads(pipeline: &Pipeline, visits: &[Visit], counts: &[u64]) -> Reads 
             * match &info.storage {
                 None => voxels,
                 Some(storage) => visit.footprint.total_by(counts, |axis, r| {
-                    let unit = storage.chunk[axis];
-                    (r.end.div_ceil(unit) * unit).min(info.shape[axis]) - r.start / unit * unit
+                    stored_span(r, storage.chunk[axis], info.shape[axis])
                 }) as f64,
             };
     }
@@ -287,6 +330,8 @@ fn peak(request: &PlanRequest<'_>, visits: &[Visit], at: usize) -> u64 {
         let child = &visits[input];
         let result = bytes(&child.footprint.largest(), info_of(request.pipeline, child.node));
         let gathered = if child.footprint.is_split() { result } else { 0 };
+        // Where each position of an axis lies in the block, and in the kernel's own terms.
+        held = held.saturating_add(child.footprint.largest().iter().sum::<u64>() * 32);
         most = most.max(held.saturating_add(gathered).saturating_add(peak(request, visits, input)));
         held = held.saturating_add(result);
     }
@@ -303,7 +348,8 @@ fn halo_cache_bytes(request: &PlanRequest<'_>, visits: &[Visit]) -> u64 {
         let Input::Source(i) = visit.node else { continue };
         let info = &request.pipeline.sources()[i];
         let Some(storage) = &info.storage else { continue };
-        if !is_shared(&visit.footprint, storage) {
+        let tables = (0..info.ndim()).all(|a| info.shape[a] / storage.chunk[a] <= MOST_ON_AXIS);
+        if !tables || !is_shared(&visit.footprint, storage) {
             continue;
         }
         let decoded = bytes(&storage.chunk, info);
@@ -376,20 +422,22 @@ fn choose_storage(request: &PlanRequest<'_>, grid: &ChunkGrid) -> Result<Option<
 }
 
 /// The shape that divides `core` and holds at most 4 Mi voxels, which viewers load at ease. Where
-/// `free`, an axis has one core only, and any length aligns.
+/// `free`, an axis has one core only, and any length aligns. A length without divisors stays.
 fn divide(mut core: Coords, free: impl Fn(usize) -> bool) -> Coords {
     const MOST: u64 = 1 << 22;
     while Region::whole(&core).voxels() > MOST {
-        let Some(axis) = (0..core.len()).max_by_key(|&a| core[a]) else { break };
-        let n = core[axis];
-        core[axis] = if free(axis) {
-            n.div_ceil(2)
-        } else {
-            // The smallest factor; a prime length leaves single voxels, which is legal.
-            let factor =
-                (2..=n).take_while(|f| f * f <= n).find(|&f| n.is_multiple_of(f)).unwrap_or(n);
-            n / factor
+        // The longest axis that has a divisor; one voxel thick it would only make many files.
+        let divided = |a: usize| {
+            let n = core[a];
+            let factor = (2..=n).take_while(|f| f * f <= n).find(|&f| n.is_multiple_of(f));
+            let half = if free(a) { Some(n.div_ceil(2)) } else { factor.map(|f| n / f) };
+            half.filter(|&h| h >= 8 && h < n)
         };
+        let axes = (0..core.len()).filter_map(|a| Some((core[a], a, divided(a)?)));
+        let Some((_, axis, length)) = axes.max_by_key(|&(n, a, _)| (n, core.len() - a)) else {
+            break;
+        };
+        core[axis] = length;
     }
     core
 }

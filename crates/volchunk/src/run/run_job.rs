@@ -7,10 +7,10 @@ use std::{
 
 use super::{
     budget::ByteBudget,
-    executor::{Control, Progress, for_each_chunk},
+    executor::{Control, Progress, catch, for_each_chunk},
     footprint::visits,
     halo_cache::HaloCache,
-    plan::Plan,
+    plan::{Plan, stored_span},
 };
 use crate::{
     Error, ErrorKind, Input, Pipeline, Region, Result, Scratch, Sink, Source, View, ViewMut,
@@ -26,7 +26,8 @@ pub struct Report {
     pub voxels: u64,
     /// From the first chunk's start to the output's completion.
     pub elapsed: Duration,
-    /// Bytes of input, decoded, that were read from sources; borrowed memory does not count.
+    /// Bytes of input that were decoded, a storage chunk as far as it had to be; borrowed memory
+    /// does not count.
     pub decoded_bytes: u64,
     /// The process's highest resident memory so far, in bytes.
     pub peak_memory: Option<u64>,
@@ -51,7 +52,9 @@ pub fn run(
     let started = Instant::now();
     let grid = &plan.grid;
     let caches = caches(plan, pipeline, sources);
-    let budget = ByteBudget::new(plan.memory.per_worker.saturating_mul(plan.workers as u64));
+    // Holds the cap even for a plan whose number of workers was raised by hand.
+    let memory = plan.memory;
+    let budget = ByteBudget::new(memory.cap.saturating_sub(memory.base + memory.halo_cache));
     let plain = AtomicU64::new(0);
     let (chunks_done, voxels_done) = (AtomicU64::new(0), AtomicU64::new(0));
     let voxels = grid.domain().voxels();
@@ -65,14 +68,14 @@ pub fn run(
             let core = grid.core(&grid.index_of(number));
             let reader = ChunkReader { number, sources, caches: &caches, plain: &plain };
             let place = core.relative_to(grid.domain().start());
-            pipeline
-                .compute_from(&reader, &core, scratch)
-                .and_then(|buffer| {
-                    sink.write(&place, buffer.view(), scratch)?;
-                    scratch.give(buffer);
-                    Ok(())
-                })
-                .map_err(|e| name_chunk(e, &grid.index_of(number), &core))?;
+            catch(|| {
+                let buffer = pipeline.compute_from(&reader, &core, scratch)?;
+                sink.write(&place, buffer.view(), scratch)?;
+                scratch.give(buffer);
+                Ok(())
+            })
+            .unwrap_or_else(|text| Err(Error::data(format!("internal error: {text}"))))
+            .map_err(|e| name_chunk(e, &grid.index_of(number), &core))?;
             caches.iter().flatten().for_each(|cache| cache.done(number));
             (control.progress)(Progress {
                 chunks_done: chunks_done.fetch_add(1, Ordering::Relaxed) + 1,
@@ -177,8 +180,13 @@ impl Reader for ChunkReader<'_> {
             Some(cache) => cache.read(self.number, region, out, scratch),
             None => {
                 let info = self.sources[source].info();
-                let bytes = region.voxels() * info.dtype.size() as u64;
-                self.plain.fetch_add(bytes, Ordering::Relaxed);
+                let voxels = match &info.storage {
+                    None => region.voxels(),
+                    Some(storage) => (0..region.ndim())
+                        .map(|a| stored_span(&region.range(a), storage.chunk[a], info.shape[a]))
+                        .product(),
+                };
+                self.plain.fetch_add(voxels * info.dtype.size() as u64, Ordering::Relaxed);
                 self.sources[source].read(region, out, scratch)
             }
         }

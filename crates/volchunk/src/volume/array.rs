@@ -19,6 +19,9 @@ impl<'a> ArraySource<'a> {
     }
 
     /// The same with axes and scale; shape and dtype stay the view's.
+    ///
+    /// # Panics
+    /// Unless there is one axis per dimension.
     #[must_use]
     pub fn with_axes(mut self, axes: Vec<super::Axis>) -> Self {
         assert_eq!(axes.len(), self.info.ndim(), "one axis per dimension");

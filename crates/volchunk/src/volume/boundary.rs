@@ -191,30 +191,6 @@ impl AxisMap {
         let i = self.index[k];
         (i != PAD).then_some(i as usize)
     }
-
-    /// The positions `k` that lie side by side in the block: `index[k] == index[first] + k - first`.
-    /// The longest such run; for an interior chunk it is everything.
-    pub fn run(&self) -> (Range<usize>, usize) {
-        let (mut best, mut at) = (0..0, 0);
-        let mut k = 0;
-        while k < self.index.len() {
-            let first = k;
-            k += 1;
-            if self.index[first] == PAD {
-                continue;
-            }
-            while k < self.index.len()
-                && self.index[k] != PAD
-                && self.index[k] == self.index[k - 1] + 1
-            {
-                k += 1;
-            }
-            if k - first > best.len() {
-                (best, at) = (first..k, self.index[first] as usize);
-            }
-        }
-        (best, at)
-    }
 }
 
 #[cfg(test)]

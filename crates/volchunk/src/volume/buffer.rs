@@ -63,6 +63,11 @@ impl Buffer {
         &mut bytemuck::cast_slice_mut(&mut self.words)[..n]
     }
 
+    /// Bytes of memory behind it, which may be more than its voxels take.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.words.len() * 8
+    }
+
     fn byte_len(&self) -> usize {
         Region::whole(&self.shape).voxels() as usize * self.dtype.size()
     }
@@ -134,7 +139,9 @@ impl Scratch {
     /// An array of `shape` whose voxels are whatever was there before: write before you read.
     pub fn take(&mut self, shape: &[u64], dtype: Dtype) -> Buffer {
         let need = words_for(shape, dtype);
-        let fits = (0..self.free.len()).filter(|&i| self.free[i].len() >= need);
+        // Not one much larger: what is held would then count for less than it is.
+        let fitting = need..=need.saturating_mul(2).max(1 << 10);
+        let fits = (0..self.free.len()).filter(|&i| fitting.contains(&self.free[i].len()));
         let words = match fits.min_by_key(|&i| self.free[i].len()) {
             Some(i) => {
                 let words = self.free.swap_remove(i);
@@ -157,6 +164,11 @@ impl Scratch {
         self.kept += words.len();
         self.free.push(words);
         self.shed(0);
+    }
+
+    /// Forgets a buffer that was taken and will not be given back.
+    pub(crate) fn forget(&mut self, buffer: &Buffer) {
+        self.taken = self.taken.saturating_sub(buffer.words.len());
     }
 
     /// Frees the smallest kept buffers until `coming` more words are within the limit.
