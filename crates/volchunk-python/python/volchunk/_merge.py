@@ -52,8 +52,9 @@ def merge_split_stack(sub_rois: Grid, max_pixels: Lengths, overlap: Lengths | No
     del overlap
     counts, chunks = _chunks_of(sub_rois)
     own_lengths = [
-        # Starts lie at truncated multiples, so a fraction makes some chunks longer than others.
-        [int((i + 1) * m) - int(i * m) for i in range(n)]
+        # Starts lie at truncated multiples, so a fraction makes some chunks longer than others; the
+        # last one reaches to the end.
+        [(math.ceil if i + 1 == n else int)((i + 1) * m) - int(i * m) for i in range(n)]
         for n, m in zip(counts, lengths("max_pixels", max_pixels, 1, len(counts)))
     ]
     if not chunks:

@@ -2,6 +2,8 @@ from typing import Any
 
 import numpy.typing as npt
 
+__all__ = ["join_cores", "merge_points", "merged_lengths"]
+
 def merged_lengths(
     counts: list[int], shapes: list[list[int]], overlap: list[int] | None
 ) -> list[list[int]]: ...

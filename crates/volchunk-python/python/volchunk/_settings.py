@@ -39,7 +39,8 @@ class Settings:
 
     @property
     def cpus(self) -> int | None:
-        return self._get("cpus", "VOLCHUNK_CPUS", _count, lambda config: config.cpus)
+        value: int | None = self._get("cpus", "VOLCHUNK_CPUS", _count, lambda config: config.cpus)
+        return value
 
     @cpus.setter
     def cpus(self, value: int | None) -> None:
@@ -47,7 +48,8 @@ class Settings:
 
     @property
     def mp_start(self) -> str | None:
-        return self._get("mp_start", "VOLCHUNK_MP_START", _method, _magmap_start)
+        value: str | None = self._get("mp_start", "VOLCHUNK_MP_START", _method, _magmap_start)
+        return value
 
     @mp_start.setter
     def mp_start(self, value: str | None) -> None:
@@ -55,7 +57,8 @@ class Settings:
 
     @property
     def mp_max_tasks(self) -> int | None:
-        return self._get("mp_max_tasks", "VOLCHUNK_MP_MAX_TASKS", _count, _magmap_max_tasks)
+        value: int | None = self._get("mp_max_tasks", "VOLCHUNK_MP_MAX_TASKS", _count, _magmap_max_tasks)
+        return value
 
     @mp_max_tasks.setter
     def mp_max_tasks(self, value: int | None) -> None:

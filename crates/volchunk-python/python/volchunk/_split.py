@@ -1,5 +1,6 @@
 """The division of a volume into chunks."""
 
+import gc
 import itertools
 import math
 import operator
@@ -62,10 +63,7 @@ def stack_splitter(
     reach = [0] * len(chunk) if overlap is None else lengths("overlap", overlap, 0, len(chunk))
     slices = [_axis_slices(*axis) for axis in zip(size, chunk, reach)]
     counts = tuple(map(len, slices))
-    sub_roi_slices = np.empty(counts, dtype=object)
-    sub_roi_slices.reshape(-1)[:] = np.fromiter(
-        itertools.product(*slices), dtype=object, count=sub_roi_slices.size
-    )
+    sub_roi_slices = _all_combinations(slices).reshape(counts)
     sub_rois_offsets = np.empty((*counts, len(counts)))
     for axis, cuts in enumerate(slices):
         starts = np.array([cut.start for cut in cuts], dtype=np.float64)
@@ -73,11 +71,28 @@ def stack_splitter(
     return sub_roi_slices, sub_rois_offsets
 
 
+def _all_combinations(slices: list[list[slice]]) -> npt.NDArray[np.object_]:
+    """Every tuple of one slice per axis, last axis fastest."""
+    count = math.prod(map(len, slices))
+    # A million new tuples set off collections that cost four times their making, for nothing.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return np.fromiter(itertools.product(*slices), dtype=object, count=count)
+    finally:
+        if collects:
+            gc.enable()
+
+
 def _axis_slices(size: float, chunk: float, overlap: float) -> list[slice]:
-    # Whole numbers stay exact, of any size; math.ceil of their quotient would not.
-    count = -(-size // chunk) if isinstance(size, int) and isinstance(chunk, int) else math.ceil(size / chunk)
-    starts = (i * chunk for i in range(int(count)))
-    return [slice(int(start), int(min(start + chunk + overlap, size))) for start in starts]
+    if isinstance(size, int) and isinstance(chunk, int):
+        # Exact for whole numbers of any size; the ceiling of their quotient would not be.
+        count = -(-size // chunk)
+    else:
+        count = math.ceil(size / chunk)
+    # Each reaches to where the next one starts, so that rounding leaves no gap; the last to the end.
+    stops = [min((i + 1) * chunk + overlap, size) for i in range(count - 1)] + [size] * min(count, 1)
+    return [slice(int(i * chunk), int(stop)) for i, stop in enumerate(stops)]
 
 
 def lengths(name: str, values: Any, least: int, axes: int | None = None) -> list[Any]:
