@@ -77,7 +77,13 @@ def split(name, size, grid):
 
     run = module(name).stack_splitter
     call = loop if name == "python loop" else lambda: run(shape, np.ones(3, int), None)
-    return call, lambda got: got[0][1, 2, 3] == (slice(1, 2), slice(2, 3), slice(3, 4)) and got[1][9, 8, 7].tolist() == [9, 8, 7]
+    return (
+        call,
+        lambda got: (
+            got[0][1, 2, 3] == (slice(1, 2), slice(2, 3), slice(3, 4))
+            and got[1][9, 8, 7].tolist() == [9, 8, 7]
+        ),
+    )
 
 
 def blobs(name, size, grid):
@@ -97,7 +103,9 @@ def blobs(name, size, grid):
 
     run = module(name).merge_blobs
     expected = fill()
-    return fill if name == "numpy" else lambda: run(tables), lambda got: np.array_equal(got, expected)
+    return fill if name == "numpy" else lambda: run(tables), lambda got: np.array_equal(
+        got, expected
+    )
 
 
 def shared(name, size, grid):
@@ -164,13 +172,24 @@ def main():
 
     for bench in arguments.benches:
         _, names, grids = BENCHES[bench]
-        if subprocess.run([sys.executable, "-c", "import magmap.cv.chunking"], capture_output=True).returncode:
+        if subprocess.run(
+            [sys.executable, "-c", "import magmap.cv.chunking"], capture_output=True
+        ).returncode:
             names = [name for name in names if name != "magmap"]
         for grid in grids:
             samples = {name: {"wall_s": [], "added_MB": []} for name in names}
             for _ in range(arguments.runs):
                 for name in names:
-                    command = [sys.executable, __file__, "--size", str(arguments.size), "--sample", bench, name, grid]
+                    command = [
+                        sys.executable,
+                        __file__,
+                        "--size",
+                        str(arguments.size),
+                        "--sample",
+                        bench,
+                        name,
+                        grid,
+                    ]
                     done = subprocess.run(command, capture_output=True, text=True)
                     if done.returncode:
                         sys.exit(done.stdout + done.stderr)

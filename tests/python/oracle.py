@@ -52,7 +52,9 @@ def total(shapes, counts, overlap):
     """The one size that splits into chunks of these lengths, per axis, by trying them all."""
     sizes = []
     for axis, (n, o) in enumerate(zip(counts, overlap)):
-        lengths = [shapes[tuple(i if a == axis else 0 for a in range(len(counts)))][axis] for i in range(n)]
+        lengths = [
+            shapes[tuple(i if a == axis else 0 for a in range(len(counts)))][axis] for i in range(n)
+        ]
         found = [
             size
             for m in range(1, max(lengths) + 1)

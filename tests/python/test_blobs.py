@@ -37,9 +37,17 @@ def test_like_the_oracle(data):
 @pytest.mark.parametrize(
     ("entries", "error", "message"),
     [
-        ([np.zeros((1, 4)), [[1.0, 2, 3, 4]]], TypeError, r"blob_rois\[0, 1\] is a list; legal: an array \(n, k\) or None"),
+        (
+            [np.zeros((1, 4)), [[1.0, 2, 3, 4]]],
+            TypeError,
+            r"blob_rois\[0, 1\] is a list; legal: an array \(n, k\) or None",
+        ),
         ([np.zeros(4), None], ValueError, r"blob_rois\[0, 0\] has shape \(4,\); legal: \(n, k\)"),
-        ([np.zeros((1, 4)), np.zeros((2, 5))], ValueError, r"blob_rois\[0, 1\] has shape \(2, 5\); legal: \(n, 4\)"),
+        (
+            [np.zeros((1, 4)), np.zeros((2, 5))],
+            ValueError,
+            r"blob_rois\[0, 1\] has shape \(2, 5\); legal: \(n, 4\)",
+        ),
         ([np.zeros((1, 4)), 0], TypeError, r"blob_rois\[0, 1\] is a int"),
     ],
 )

@@ -1,5 +1,6 @@
 """install() in a stand-in for MagellanMapper; scripts/interop-magmap does it in the real one."""
 
+import multiprocessing as mp
 import os
 import subprocess
 import sys
@@ -49,7 +50,10 @@ def program(tmp_path):
         file = tmp_path / "program.py"
         file.write_text(textwrap.dedent(code))
         done = subprocess.run(
-            [sys.executable, file], capture_output=True, text=True, timeout=120,
+            [sys.executable, file],
+            capture_output=True,
+            text=True,
+            timeout=120,
             env={k: v for k, v in os.environ.items() if not k.startswith("VOLCHUNK")},
         )
         assert done.returncode == 0, done.stderr
@@ -67,38 +71,51 @@ CHECK = """
 
 
 def test_before_magmap_is_imported(program):
-    program("""
+    program(
+        """
     import volchunk.chunking, volchunk.magmap
     volchunk.magmap.install()
     volchunk.magmap.install()
     from magmap.cv import user
-    """ + CHECK + """
+    """
+        + CHECK
+        + """
     volchunk.magmap.uninstall()
     import sys
     del sys.modules["magmap.cv.user"], magmap.cv.user
     from magmap.cv import user
     assert user.chunking.helper() == "kept" and user.chunking is not volchunk.chunking
     assert not volchunk.magmap.installed()
-    """)
+    """
+    )
 
 
 def test_after_magmap_is_imported(program):
-    program("""
+    program(
+        """
     import volchunk.chunking, volchunk.magmap
     from magmap.cv import user
     original = user.chunking
     volchunk.magmap.install()
-    """ + CHECK + """
+    """
+        + CHECK
+        + """
     volchunk.magmap.uninstall()
     assert user.chunking is user.alias is original is magmap.cv.chunking
     assert user.stack_splitter is original.stack_splitter
     assert user.Work.__bases__ == (original.SharedArrsContainer,)
     volchunk.magmap.install()
-    """ + CHECK)
+    """
+        + CHECK
+    )
 
 
+METHODS = [m for m in mp.get_all_start_methods() if m != "fork"]
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("imported", ["", "from magmap.cv import user"])
-def test_in_spawned_children(program, imported):
+def test_in_children_that_are_not_forked(program, imported, method):
     out = program(f"""
     {imported}
     if __name__ == "__main__":
@@ -106,6 +123,7 @@ def test_in_spawned_children(program, imported):
         import volchunk.magmap
         volchunk.magmap.install()
         from magmap.cv import chunking, user
+        assert chunking.set_mp_start_method("{method}") == "{method}"
         pool = chunking.get_mp_pool(*user.Work.build_pool_init({{"a": np.arange(5)}}))
         print(pool.apply_async(user.Work.total).get(60))
         pool.close()

@@ -22,7 +22,14 @@ def chunks_of(volume, geometry, layout="C"):
 
 
 @settings(max_examples=2500, deadline=None)
-@given(geometries(), st.sampled_from(DTYPES), layouts, channels, seeds, st.sampled_from(["tuple", "array", "none", "float"]))
+@given(
+    geometries(),
+    st.sampled_from(DTYPES),
+    layouts,
+    channels,
+    seeds,
+    st.sampled_from(["tuple", "array", "none", "float"]),
+)
 def test_merge_gives_the_volume_back(geometry, dtype, layout, channels, seed, kind):
     shape, chunk, overlap = geometry
     volume = values(np.random.default_rng(seed), shape + channels, dtype)
@@ -37,13 +44,21 @@ def test_merge_gives_the_volume_back(geometry, dtype, layout, channels, seed, ki
     expected = concatenated(trimmed(chunks, chunk)) if chunks.size > 1 else chunks.item()
     assert merged.dtype == expected.dtype and merged.shape == volume.shape
     assert merged.tobytes() == expected.tobytes() if dtype != "O" else (merged == expected).all()
-    assert merged.astype(volume.dtype).tobytes() == volume.tobytes() if dtype != "O" else (merged == volume).all()
+    assert (
+        merged.astype(volume.dtype).tobytes() == volume.tobytes()
+        if dtype != "O"
+        else (merged == volume).all()
+    )
     if chunks.size == 1:
         assert np.shares_memory(merged, chunks.item()) or merged.size == 0
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.tuples(*[st.integers(1, 30)] * 2), st.tuples(*[st.floats(1, 9)] * 2), st.tuples(*[st.integers(0, 9)] * 2))
+@given(
+    st.tuples(*[st.integers(1, 30)] * 2),
+    st.tuples(*[st.floats(1, 9)] * 2),
+    st.tuples(*[st.integers(0, 9)] * 2),
+)
 def test_merge_with_fractional_lengths(shape, chunk, overlap):
     volume = np.arange(shape[0] * shape[1]).reshape(shape)
     merged = merge_split_stack(chunks_of(volume, (shape, chunk, overlap)), chunk, overlap)
@@ -65,8 +80,15 @@ def test_mixed_dtypes_promote(geometry, dtypes, seed):
 
 @settings(max_examples=2500, deadline=None)
 @given(
-    geometries(axes=(1, 3)), st.sampled_from(DTYPES), layouts, layouts, channels, seeds,
-    st.integers(0, 1), st.lists(st.integers(0, 3), min_size=3, max_size=3), st.booleans(),
+    geometries(axes=(1, 3)),
+    st.sampled_from(DTYPES),
+    layouts,
+    layouts,
+    channels,
+    seeds,
+    st.integers(0, 1),
+    st.lists(st.integers(0, 3), min_size=3, max_size=3),
+    st.booleans(),
 )
 def test_merge2_writes_the_volume_and_nothing_else(
     geometry, dtype, layout, out_layout, channels, seed, offset, margin, no_overlap
@@ -90,7 +112,11 @@ def test_merge2_writes_the_volume_and_nothing_else(
 @settings(max_examples=800, deadline=None)
 @given(
     st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=4), min_size=1, max_size=3),
-    st.sampled_from(NUMBERS), st.sampled_from(NUMBERS), channels, seeds, st.sampled_from([None, 0]),
+    st.sampled_from(NUMBERS),
+    st.sampled_from(NUMBERS),
+    channels,
+    seeds,
+    st.sampled_from([None, 0]),
 )
 def test_merge2_of_uneven_chunks_casts_as_numpy(lengths, dtype, out_dtype, channels, seed, overlap):
     rng = np.random.default_rng(seed)
@@ -158,7 +184,12 @@ def test_an_output_that_the_chunks_are_views_of():
 
 def test_channels_broadcast_as_numpy_does():
     chunks = grid([np.full((2, 1), 5), np.full((1, 1), 6)], (2,))
-    assert merge_split_stack2(chunks, None, 0, np.zeros((4, 3))).tolist() == [[5] * 3, [5] * 3, [6] * 3, [0] * 3]
+    assert merge_split_stack2(chunks, None, 0, np.zeros((4, 3))).tolist() == [
+        [5] * 3,
+        [5] * 3,
+        [6] * 3,
+        [0] * 3,
+    ]
 
 
 def test_no_chunks():
@@ -177,22 +208,74 @@ READ_ONLY.flags.writeable = False
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: merge_split_stack([[A]], (2, 2), None), TypeError, "sub_rois is list; legal: an array of objects"),
+        (
+            lambda: merge_split_stack([[A]], (2, 2), None),
+            TypeError,
+            "sub_rois is list; legal: an array of objects",
+        ),
         (lambda: merge_split_stack(A, (2, 2), None), TypeError, "sub_rois is array of float64"),
-        (lambda: merge_split_stack(grid([A, None], (1, 2)), (2, 2), None), TypeError, r"sub_rois\[0, 1\] is a NoneType; legal: an array"),
-        (lambda: merge_split_stack(grid([A, (slice(2),)], (1, 2)), (2, 2), None), TypeError, r"sub_rois\[0, 1\] is a tuple"),
-        (lambda: merge_split_stack(grid([A, A[0]], (1, 2)), (2, 2), None), ValueError, r"sub_rois\[0, 1\] has shape \(2,\)"),
-        (lambda: merge_split_stack(grid([A, A[:1]], (1, 2)), (2, 2), None), ValueError, r"chunk \[0, 1\] has shape \[1, 2\]"),
+        (
+            lambda: merge_split_stack(grid([A, None], (1, 2)), (2, 2), None),
+            TypeError,
+            r"sub_rois\[0, 1\] is a NoneType; legal: an array",
+        ),
+        (
+            lambda: merge_split_stack(grid([A, (slice(2),)], (1, 2)), (2, 2), None),
+            TypeError,
+            r"sub_rois\[0, 1\] is a tuple",
+        ),
+        (
+            lambda: merge_split_stack(grid([A, A[0]], (1, 2)), (2, 2), None),
+            ValueError,
+            r"sub_rois\[0, 1\] has shape \(2,\)",
+        ),
+        (
+            lambda: merge_split_stack(grid([A, A[:1]], (1, 2)), (2, 2), None),
+            ValueError,
+            r"chunk \[0, 1\] has shape \[1, 2\]",
+        ),
         (lambda: merge_split_stack(grid([A, A], (1, 2)), (2,), None), ValueError, "max_pixels"),
-        (lambda: merge_split_stack(grid([A, A], (1, 2)), (2, 0), None), ValueError, "max_pixels is 0 on axis 1"),
+        (
+            lambda: merge_split_stack(grid([A, A], (1, 2)), (2, 0), None),
+            ValueError,
+            "max_pixels is 0 on axis 1",
+        ),
         (lambda: get_split_stack_total_shape(grid([A, A], (1, 2)), (0, 1)), ValueError, "axis 1"),
-        (lambda: get_split_stack_total_shape(grid([A, A[:1]], (1, 2))), ValueError, r"chunk \[0, 1\]"),
-        (lambda: merge_split_stack2(grid([A, A], (1, 2)), None, 0, [[0]]), TypeError, "output is a list"),
-        (lambda: merge_split_stack2(grid([A, A], (1, 2)), None, 0, READ_ONLY), ValueError, "output is read-only"),
-        (lambda: merge_split_stack2(grid([A, A], (1, 2)), None, 0, np.zeros((2, 3))), ValueError, r"output has shape \(2, 3\), too small"),
-        (lambda: merge_split_stack2(grid([A, A], (1, 2)), None, 0, np.zeros(9)), ValueError, r"output has shape \(9,\).*as many axes"),
-        (lambda: merge_split_stack2(grid([A, A], (1, 2)), None, 1, np.zeros((0, 2, 4))), ValueError, r"output\[0\]"),
-        (lambda: merge_split_stack2(grid([A, A], (1, 2)), None, 1, np.zeros((1, 2, 3))), ValueError, r"output\[0\] has shape \(2, 3\)"),
+        (
+            lambda: get_split_stack_total_shape(grid([A, A[:1]], (1, 2))),
+            ValueError,
+            r"chunk \[0, 1\]",
+        ),
+        (
+            lambda: merge_split_stack2(grid([A, A], (1, 2)), None, 0, [[0]]),
+            TypeError,
+            "output is a list",
+        ),
+        (
+            lambda: merge_split_stack2(grid([A, A], (1, 2)), None, 0, READ_ONLY),
+            ValueError,
+            "output is read-only",
+        ),
+        (
+            lambda: merge_split_stack2(grid([A, A], (1, 2)), None, 0, np.zeros((2, 3))),
+            ValueError,
+            r"output has shape \(2, 3\), too small",
+        ),
+        (
+            lambda: merge_split_stack2(grid([A, A], (1, 2)), None, 0, np.zeros(9)),
+            ValueError,
+            r"output has shape \(9,\).*as many axes",
+        ),
+        (
+            lambda: merge_split_stack2(grid([A, A], (1, 2)), None, 1, np.zeros((0, 2, 4))),
+            ValueError,
+            r"output\[0\]",
+        ),
+        (
+            lambda: merge_split_stack2(grid([A, A], (1, 2)), None, 1, np.zeros((1, 2, 3))),
+            ValueError,
+            r"output\[0\] has shape \(2, 3\)",
+        ),
     ],
 )
 def test_bad_arguments_are_named(call, error, message):

@@ -28,12 +28,21 @@ def command(task, method):
 
 
 def environment(method, tmp_path):
-    return {**os.environ, "VOLCHUNK_MP_START": method, "VOLCHUNK_CPUS": "2", "TMPDIR": str(tmp_path)}
+    return {
+        **os.environ,
+        "VOLCHUNK_MP_START": method,
+        "VOLCHUNK_CPUS": "2",
+        "TMPDIR": str(tmp_path),
+    }
 
 
 def run(task, method, tmp_path):
     return subprocess.run(
-        command(task, method), env=environment(method, tmp_path), capture_output=True, text=True, timeout=120
+        command(task, method),
+        env=environment(method, tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
@@ -49,7 +58,10 @@ def named_memory(tmp_path):
     places = [pathlib.Path("/dev/shm"), tmp_path]
     # Semaphores of multiprocessing itself are unlinked at once; forkserver's directory is its own.
     return {
-        str(p) for place in places if place.exists() for p in place.rglob("*")
+        str(p)
+        for place in places
+        if place.exists()
+        for p in place.rglob("*")
         if not p.name.startswith(("pymp-", "listener-", "sem."))
     }
 
@@ -69,7 +81,10 @@ def test_nothing_is_left_after_an_exception(method, tmp_path):
 def test_nothing_is_left_after_a_kill(method, victims, tmp_path):
     before = named_memory(tmp_path)
     program = subprocess.Popen(
-        command("wait", method), env=environment(method, tmp_path), stdout=subprocess.PIPE, text=True
+        command("wait", method),
+        env=environment(method, tmp_path),
+        stdout=subprocess.PIPE,
+        text=True,
     )
     pids = json.loads(program.stdout.readline())
     try:
@@ -103,18 +118,26 @@ def alive(pid):
 
 @settings(max_examples=500, deadline=None)
 @given(
-    st.lists(st.integers(0, 5), max_size=4), st.sampled_from([d for d in DTYPES if d != "O"]),
-    st.sampled_from(LAYOUTS), st.integers(0, 2**32),
+    st.lists(st.integers(0, 5), max_size=4),
+    st.sampled_from([d for d in DTYPES if d != "O"]),
+    st.sampled_from(LAYOUTS),
+    st.integers(0, 2**32),
 )
 def test_a_copy_of_any_array(shape, dtype, layout, seed):
-    array = laid_out(np.asarray(values(np.random.default_rng(seed), tuple(shape), dtype)), layout if shape else "C")
+    array = laid_out(
+        np.asarray(values(np.random.default_rng(seed), tuple(shape), dtype)),
+        layout if shape else "C",
+    )
     shared = SharedArr(array)
     copy = shared.as_ndarray()
     assert (shared.shape, shared.dtype) == (array.shape, array.dtype) == (copy.shape, copy.dtype)
     assert copy.flags.c_contiguous and copy.flags.writeable
     assert copy.tobytes() == array.tobytes()
     assert not np.shares_memory(copy, array)
-    assert np.frombuffer(shared.arr, dtype=shared.dtype, count=array.size).tobytes() == array.tobytes() or not array.size
+    assert (
+        np.frombuffer(shared.arr, dtype=shared.dtype, count=array.size).tobytes() == array.tobytes()
+        or not array.size
+    )
 
 
 def test_descriptors_are_closed():
@@ -143,9 +166,15 @@ def test_only_starting_processes_get_it():
 
 
 def test_setup_is_the_class_s_own():
-    class A(SharedArrsContainer): pass
-    class B(SharedArrsContainer): pass
-    class C(A): pass
+    class A(SharedArrsContainer):
+        pass
+
+    class B(SharedArrsContainer):
+        pass
+
+    class C(A):
+        pass
+
     initializer, (setup, shared) = A.build_pool_init({"k": np.arange(3), "n": None})
     assert A.convert_shared_arr("k") is None
     initializer(setup, shared)
@@ -153,11 +182,16 @@ def test_setup_is_the_class_s_own():
     assert B.shared_arrs is None and SharedArrsContainer.shared_arrs is None
 
 
-@pytest.mark.parametrize(("variable", "value", "legal"), [
-    ("VOLCHUNK_CPUS", "none", "a whole number, 1 or more"), ("VOLCHUNK_CPUS", "0", "1 or more"),
-    ("VOLCHUNK_CPUS", "1.5", "1 or more"), ("VOLCHUNK_MP_MAX_TASKS", "-1", "1 or more"),
-    ("VOLCHUNK_MP_START", "thread", "fork, spawn, forkserver"),
-])
+@pytest.mark.parametrize(
+    ("variable", "value", "legal"),
+    [
+        ("VOLCHUNK_CPUS", "none", "a whole number, 1 or more"),
+        ("VOLCHUNK_CPUS", "0", "1 or more"),
+        ("VOLCHUNK_CPUS", "1.5", "1 or more"),
+        ("VOLCHUNK_MP_MAX_TASKS", "-1", "1 or more"),
+        ("VOLCHUNK_MP_START", "thread", "fork, spawn, forkserver"),
+    ],
+)
 def test_bad_environment_is_named(monkeypatch, variable, value, legal):
     monkeypatch.setenv(variable, value)
     with pytest.raises(ValueError, match=f"{variable} is '{value}'; legal: .*{legal}"):
@@ -182,8 +216,14 @@ def test_code_comes_before_the_environment(monkeypatch):
 
 
 def test_a_platform_without_the_method_uses_its_default():
-    code = "from volchunk.chunking import *; import multiprocessing as mp; print(set_mp_start_method('no such'), mp.get_all_start_methods()[0])"
-    got, default = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    code = """if True:
+        import multiprocessing as mp
+        from volchunk.chunking import set_mp_start_method
+        print(set_mp_start_method("no such"), mp.get_all_start_methods()[0])
+    """
+    got, default = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert got == default
     assert set_mp_start_method() in METHODS
 

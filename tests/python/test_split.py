@@ -21,12 +21,16 @@ def check(shape, max_pixels, overlap, result):
     for index, wanted in expected.items():
         assert slices[index] == wanted
         assert isinstance(slices[index], tuple)
-        assert all(type(s.start) is int and type(s.stop) is int and s.step is None for s in slices[index])
+        assert all(
+            type(s.start) is int and type(s.stop) is int and s.step is None for s in slices[index]
+        )
         assert offsets[index].tolist() == [s.start for s in wanted]
 
 
 @settings(max_examples=1500, deadline=None)
-@given(geometries(), st.sampled_from(["tuple", "list", "u1", "i2", "f4", "f8", "reversed", "channels"]))
+@given(
+    geometries(), st.sampled_from(["tuple", "list", "u1", "i2", "f4", "f8", "reversed", "channels"])
+)
 def test_like_the_oracle(geometry, kind):
     shape, chunk, overlap = geometry
     convert = {
@@ -40,7 +44,11 @@ def test_like_the_oracle(geometry, kind):
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 40), st.floats(1, 9), st.floats(0, 5)), min_size=1, max_size=3))
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 40), st.floats(1, 9), st.floats(0, 5)), min_size=1, max_size=3
+    )
+)
 def test_fractions_are_truncated_after_the_arithmetic(axes):
     shape, chunk, overlap = zip(*axes)
     check(shape, chunk, overlap, stack_splitter(shape, chunk, np.array(overlap)))
@@ -48,7 +56,12 @@ def test_fractions_are_truncated_after_the_arithmetic(axes):
 
 def test_small_integers_do_not_overflow():
     shape, chunk = (1000, 300, 5), np.array([200, 100, 255], dtype=np.uint8)
-    check(shape, chunk.tolist(), (100, 200, 0), stack_splitter(shape, chunk, np.array([100, 200, 0], np.uint8)))
+    check(
+        shape,
+        chunk.tolist(),
+        (100, 200, 0),
+        stack_splitter(shape, chunk, np.array([100, 200, 0], np.uint8)),
+    )
     chunk = np.array([20000, 30000, 1], dtype=np.int16)
     check((70000, 30001, 1), chunk.tolist(), (0, 0, 0), stack_splitter((70000, 30001, 1), chunk))
 
@@ -81,11 +94,19 @@ def test_the_collector_is_left_as_it_was():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (((9, 9, 9), (3, 0, 3)), ValueError, "max_pixels is 0 on axis 1; legal: a finite number from 1 on"),
+        (
+            ((9, 9, 9), (3, 0, 3)),
+            ValueError,
+            "max_pixels is 0 on axis 1; legal: a finite number from 1 on",
+        ),
         (((9, 9, 9), (3, -2, 3)), ValueError, "max_pixels is -2 on axis 1"),
         (((9, 9, 9), (3, np.nan, 3)), ValueError, "max_pixels is nan on axis 1"),
         (((9, 9, 9), (3, np.inf, 3)), ValueError, "max_pixels is inf on axis 1"),
-        (((9, 9, 9), (3, 3, 3), (0, 0, -1)), ValueError, "overlap is -1 on axis 2; legal: a finite number from 0 on"),
+        (
+            ((9, 9, 9), (3, 3, 3), (0, 0, -1)),
+            ValueError,
+            "overlap is -1 on axis 2; legal: a finite number from 0 on",
+        ),
         (((9, -9, 9), (3, 3, 3)), ValueError, "shape is -9 on axis 1"),
         (((9, 9), (3, 3, 3)), ValueError, r"shape is \(9, 9\); legal: at least 3 numbers"),
         (((9, 9, 9), (3, 3, 3), (1, 1)), ValueError, "overlap is"),

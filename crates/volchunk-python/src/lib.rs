@@ -1,7 +1,7 @@
 //! `volchunk._native`: what the Python package calls of the core. Private to the package.
 //!
 //! Arguments were checked by the Python code that calls, so messages here speak of chunks and
-//! shapes; [`error`] turns the core's errors into Python's. Arrays pass as buffers, without a copy.
+//! shapes; `error` turns the core's errors into Python's. Arrays pass as buffers, without a copy.
 
 mod array;
 mod error;

@@ -155,7 +155,9 @@ def merge_split_stack2(
     if not output.flags.writeable:
         raise ValueError("output is read-only; legal: a writable array")
     if offset > 0 and len(output) == 0:
-        raise ValueError(f"output has shape {output.shape}; with offset {offset}, output[0] is written")
+        raise ValueError(
+            f"output has shape {output.shape}; with offset {offset}, output[0] is written"
+        )
     target = output[0] if offset > 0 else output
     if not chunks:
         return output
@@ -167,7 +169,9 @@ def merge_split_stack2(
             f"{whole} has shape {target.shape}, the merged chunks {total}; legal: as many axes"
         )
     if any(n > room for n, room in zip(total, target.shape)):
-        raise ValueError(f"{whole} has shape {target.shape}, too small for the merged chunks, {total}")
+        raise ValueError(
+            f"{whole} has shape {target.shape}, too small for the merged chunks, {total}"
+        )
     rest = target.shape[len(counts) :]
     if rest != total[len(counts) :]:
         chunks = [np.broadcast_to(chunk, chunk.shape[: len(counts)] + rest) for chunk in chunks]
@@ -212,10 +216,15 @@ def merge_blobs(blob_rois: Grid) -> Array | None:
         if table is None:
             continue
         if not isinstance(table, np.ndarray):
-            raise TypeError(f"{_entry('blob_rois', counts, number)} is a {type(table).__name__}; legal: an array (n, k) or None")
+            raise TypeError(
+                f"{_entry('blob_rois', counts, number)} is a {type(table).__name__}; legal: an "
+                "array (n, k) or None"
+            )
         if table.ndim != 2 or table.shape[1] != (table.shape[1] if columns is None else columns):
             legal = "(n, k)" if columns is None else f"(n, {columns}), as those before it"
-            raise ValueError(f"{_entry('blob_rois', counts, number)} has shape {table.shape}; legal: {legal}")
+            raise ValueError(
+                f"{_entry('blob_rois', counts, number)} has shape {table.shape}; legal: {legal}"
+            )
         columns = table.shape[1]
     tables = [table for table in entries if table is not None]
     if columns is None:

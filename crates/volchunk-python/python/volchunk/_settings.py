@@ -57,12 +57,16 @@ class Settings:
 
     @property
     def mp_max_tasks(self) -> int | None:
-        value: int | None = self._get("mp_max_tasks", "VOLCHUNK_MP_MAX_TASKS", _count, _magmap_max_tasks)
+        value: int | None = self._get(
+            "mp_max_tasks", "VOLCHUNK_MP_MAX_TASKS", _count, _magmap_max_tasks
+        )
         return value
 
     @mp_max_tasks.setter
     def mp_max_tasks(self, value: int | None) -> None:
-        self._set["mp_max_tasks"] = None if value is None else _count("settings.mp_max_tasks", value)
+        self._set["mp_max_tasks"] = (
+            None if value is None else _count("settings.mp_max_tasks", value)
+        )
 
     def reset(self) -> None:
         """Forgets what was set from code."""

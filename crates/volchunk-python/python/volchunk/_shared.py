@@ -241,6 +241,4 @@ def _copy(values: npt.NDArray[Any], to: npt.NDArray[Any]) -> None:
         to[...] = values
         return
     raw = np.dtype((np.void, to.itemsize))
-    _native.join_cores(
-        [values.view(raw)], [[n] for n in values.shape], to.view(raw), threads()
-    )
+    _native.join_cores([values.view(raw)], [[n] for n in values.shape], to.view(raw), threads())

@@ -91,7 +91,8 @@ def _axis_slices(size: float, chunk: float, overlap: float) -> list[slice]:
     else:
         count = math.ceil(size / chunk)
     # Each reaches to where the next one starts, so that rounding leaves no gap; the last to the end.
-    stops = [min((i + 1) * chunk + overlap, size) for i in range(count - 1)] + [size] * min(count, 1)
+    stops = [min((i + 1) * chunk + overlap, size) for i in range(count)]
+    stops[count - 1 :] = [size] * (count > 0)
     return [slice(int(i * chunk), int(stop)) for i, stop in enumerate(stops)]
 
 
@@ -121,5 +122,7 @@ def _length(name: str, axis: int, value: Any, least: int) -> int | float:
             raise TypeError(f"{name} is {value!r} on axis {axis}; legal: a number") from None
     # False for NaN, too.
     if not least <= number < math.inf:
-        raise ValueError(f"{name} is {value!r} on axis {axis}; legal: a finite number from {least} on")
+        raise ValueError(
+            f"{name} is {value!r} on axis {axis}; legal: a finite number from {least} on"
+        )
     return number

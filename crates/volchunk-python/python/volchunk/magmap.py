@@ -81,7 +81,11 @@ def _installed_first() -> InstallFirst:
 def _replace(original: ModuleType, ours: ModuleType) -> None:
     """Replaces the module and what others took from it, and notes how to undo it."""
     public: Sequence[str] = ours.__all__
-    taken = {id(getattr(original, name)): getattr(ours, name) for name in public if hasattr(original, name)}
+    taken = {
+        id(getattr(original, name)): getattr(ours, name)
+        for name in public
+        if hasattr(original, name)
+    }
     taken[id(original)] = ours
     for name, module in list(sys.modules.items()):
         if module is None or module is original or name.partition(".")[0] != "magmap":
