@@ -5,7 +5,8 @@
 //!
 //! - [`Region`], [`Halo`], [`ChunkGrid`], [`Chunk`]: how a volume is divided.
 //! - [`View`], [`Buffer`], [`Source`], [`Sink`]: where voxels lie, come from and go to.
-//! - [`split`], [`merge_chunks`], [`merged_shape`]: a volume as chunks, and chunks as one array.
+//! - [`split`], [`merge_chunks`], [`join_cores`], [`merge_points`]: a volume as chunks, and chunk
+//!   results as one array or table.
 //! - [`Op`], [`Pipeline`]: what is computed, and which input a region of the output needs.
 //! - [`plan()`] and [`run()`]: what a job will cost, and carrying it out on every core.
 //!
@@ -23,7 +24,10 @@ mod volume;
 
 pub use error::{Error, ErrorKind, Result};
 pub use geometry::{Chunk, ChunkGrid, Coords, Halo, Region};
-pub use merge::{merge_chunks, merge_chunks_into, merged_shape, split};
+pub use merge::{
+    join_cores, merge_chunks, merge_chunks_into, merge_points, merge_points_into, merged_shape,
+    split,
+};
 pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
 pub use run::{
     ByteBudget, Control, Memory, Plan, PlanRequest, Progress, Report, StorageRequest,

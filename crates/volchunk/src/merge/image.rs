@@ -1,21 +1,7 @@
 //! Chunk results trimmed to their cores and joined into one array, each voxel copied once.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    thread,
-};
-
-use super::rows::join;
-use crate::{
-    Buffer, ChunkGrid, Dtype, Error, Region, Result, View, ViewMut,
-    geometry::{Chunk, Coords},
-};
-
-/// Most bytes of output that a thread takes at a time.
-///
-/// Large enough to hide the look-up of chunks, small enough that the voxels of fresh pages are still
-/// in the cache from being zeroed.
-const SLAB: u64 = 1 << 20;
+use super::cores::{Cuts, write_cores};
+use crate::{Buffer, ChunkGrid, Dtype, Error, Result, View, ViewMut, geometry::Chunk};
 
 /// Trims the result of every chunk to its core and joins the cores into one new array, which has
 /// the shape of the grid's [`domain`](ChunkGrid::domain).
@@ -111,77 +97,14 @@ fn check_chunks(grid: &ChunkGrid, chunks: &[View<'_>], dtype: Dtype) -> Result<(
     Ok(())
 }
 
-/// A stretch of the output and where it lies in the domain.
-type Slab<'a> = (Region, ViewMut<'a>);
-
 fn copy_cores(grid: &ChunkGrid, chunks: &[View<'_>], out: ViewMut<'_>, threads: usize) {
-    let mut slabs = Vec::new();
-    divide((Region::whole(out.shape()), out), &mut slabs);
-    let threads = threads.min(slabs.len());
-    let queue = Mutex::new(slabs.into_iter());
-    let work = || {
-        loop {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some(slab) = next else { return };
-            fill(slab, grid, chunks);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..threads {
-            // A thread that the system refuses is not missed: the caller's works off the queue.
-            let _ = thread::Builder::new().spawn_scoped(scope, work);
-        }
-        work();
-    });
-}
-
-/// Halves the output into slabs of at most [`SLAB`] bytes where its memory allows, in its order.
-fn divide<'a>((region, out): Slab<'a>, slabs: &mut Vec<Slab<'a>>) {
-    let bytes = region.voxels().saturating_mul(out.dtype().size() as u64);
-    let axis = if bytes > SLAB { out.split_axis() } else { None };
-    let Some(axis) = axis else { return slabs.push((region, out)) };
-    let half = region.shape()[axis] / 2;
-    let cut = region.start()[axis] + half;
-    let (low, high) = out.split_at(axis, half);
-    divide((region.with_range(axis, region.start()[axis]..cut), low), slabs);
-    divide((region.with_range(axis, cut..region.stop(axis)), high), slabs);
-}
-
-/// Writes one slab: the part of every core that lies in it.
-fn fill((slab, mut out): Slab<'_>, grid: &ChunkGrid, chunks: &[View<'_>]) {
-    if slab.is_empty() {
-        return;
-    }
-    let slab = slab.translate(grid.domain().start());
-    // The box of chunks whose cores meet the slab.
-    let of = |a: usize, at: u64| (at - grid.domain().start()[a]) / grid.chunk_shape()[a];
-    let first = |a: usize| of(a, slab.start()[a]);
-    let last = |a: usize| of(a, slab.stop(a) - 1);
-    // The last axis on which they differ; those side by side on it are written together.
-    let side = (0..slab.ndim()).rev().find(|&a| first(a) < last(a));
-    let mut index: Coords = (0..slab.ndim()).map(first).collect();
-    loop {
-        let mut pieces = Vec::new();
-        let mut covered = slab.clone();
-        for i in side.map_or(0..1, |side| first(side)..last(side) + 1) {
-            if let Some(side) = side {
-                index[side] = i;
-            }
-            let number = grid.number_of(&index);
-            let chunk = grid.chunk(number);
-            let part = chunk.core.intersect(&slab);
-            pieces.push(chunks[number as usize].part(&part.relative_to(chunk.outer.start())));
-            covered = part;
-        }
-        if let Some(side) = side {
-            covered = covered.with_range(side, slab.range(side));
-        }
-        join(&pieces, side.unwrap_or(0), out.part_mut(&covered.relative_to(slab.start())));
-        let outside = 0..side.unwrap_or(0);
-        let Some(axis) = outside.rev().find(|&a| index[a] < last(a)) else { return };
-        index[axis] += 1;
-        for a in axis + 1..index.len() {
-            index[a] = first(a);
-        }
-    }
+    let cuts: Vec<Cuts> = (0..grid.ndim())
+        .map(|a| {
+            Cuts::of_lengths(
+                (0..grid.counts()[a]).map(|i| grid.core_range(a, i)).map(|r| r.end - r.start),
+            )
+        })
+        .collect();
+    let core = |number: u64| chunks[number as usize].part(&grid.chunk(number).trim());
+    write_cores(&cuts, &core, out, threads);
 }

@@ -1,10 +1,14 @@
-//! Split and merge: a volume as chunks, chunk results as one array again.
+//! Split and merge: a volume as chunks, chunk results as one array or table again.
 
+mod cores;
 mod image;
+mod points;
 mod rows;
 mod shape;
 mod split;
 
+pub use cores::join_cores;
 pub use image::{merge_chunks, merge_chunks_into};
+pub use points::{merge_points, merge_points_into};
 pub use shape::merged_shape;
 pub use split::split;

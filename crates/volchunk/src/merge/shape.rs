@@ -9,7 +9,7 @@ use crate::{Error, Result, geometry::Coords, geometry::voxels};
 /// (last axis fastest). Axes of the shapes beyond those of `counts` are undivided, such as
 /// channels. A grid without chunks gives zeros on the axes of `counts`.
 ///
-/// Without `overlap`, the lengths add up. With it, chunk `i` of an axis is taken to be
+/// Without `overlap`, or where it is 0, the lengths add up. With it, chunk `i` of an axis is taken to be
 /// `[i·m, min(i·m + m + overlap, size))`, as a halo of `(0, overlap)` gives; the chunk length `m`
 /// and the size are recovered from the lengths, also where the end of the volume cut short more
 /// than the last chunk.
@@ -60,20 +60,19 @@ pub fn merged_shape<S: AsRef<[u64]>>(
     let lengths = lengths_along_axes(counts, shapes, first)?;
     let mut merged = Coords::from_slice(first);
     for (axis, lengths) in lengths.iter().enumerate() {
-        merged[axis] = match overlap {
-            None => checked_sum(lengths),
-            Some(o) => overlapped_size(lengths, o[axis]),
-        }
-        .ok_or_else(|| {
-            Error::argument(match overlap {
-                None => format!("chunk lengths {lengths:?} on axis {axis} add up beyond 64 bits"),
-                Some(o) => format!(
+        merged[axis] = match overlap.map_or(0, |o| o[axis]) {
+            0 => checked_sum(lengths).ok_or_else(|| {
+                Error::argument(format!(
+                    "chunk lengths {lengths:?} on axis {axis} add up beyond 64 bits"
+                ))
+            }),
+            overlap => overlapped_size(lengths, overlap).ok_or_else(|| {
+                Error::argument(format!(
                     "chunk lengths {lengths:?} on axis {axis} are not those of an axis divided \
-                     evenly with overlap {}",
-                    o[axis]
-                ),
-            })
-        })?;
+                     evenly with overlap {overlap}"
+                ))
+            }),
+        }?;
     }
     Ok(merged)
 }
