@@ -106,7 +106,8 @@ def main() -> None:
             half = int(4 * o.sigma + 0.5)
             commands["zarrs_filter"] = [
                 o.zarrs_filter, "--chunk-limit", str(o.workers), "gaussian",
-                "--data-type", "float32", "--chunk-shape", o.chunk, str(image), out["zarrs_filter"],
+                "--data-type", "float32", "--chunk-shape", o.chunk, "--bytes-to-bytes-codecs",
+                '[{"name": "zstd", "configuration": {"level": 1, "checksum": false}}]', str(image), out["zarrs_filter"],
                 ",".join([f"{o.sigma:g}"] * 3), ",".join([str(half)] * 3)]
         else:
             print("zarrs_filter is not installed; measuring without it")
