@@ -1,4 +1,7 @@
-"""Checks with tifffile TIFFs that volchunk wrote.
+"""Reads with tifffile the TIFFs that volchunk-io's tests write: every dtype but bool, two to five
+axes.
+
+The test of the library runs this file itself, as a program, on what it wrote:
 
     python tests/interop/check_tiff.py FILE AXES SHAPE DTYPE SCALE [FILE AXES SHAPE DTYPE SCALE] …
 
@@ -6,14 +9,17 @@ AXES as ``zyx``, SHAPE and SCALE (µm, or s for t; ``-`` for none) by commas, as
 Voxels follow the formula of tests/data/make_tiff.py. Exits with 1 at the first difference.
 """
 
+import os
+import pathlib
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import numpy as np
 import tifffile
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "tests" / "data"))
 from make_tiff import volume  # noqa: E402
 
 
@@ -42,7 +48,7 @@ def check(path, axes, shape, dtype, scale):
                 assert pixels.get(key + "Unit") == ("s" if axis == "t" else "µm"), path
 
 
-def main(arguments):
+def check_files(arguments):
     step = 5
     assert arguments and len(arguments) % step == 0, __doc__
     for k in range(0, len(arguments), step):
@@ -50,8 +56,18 @@ def main(arguments):
         shape = tuple(int(n) for n in shape.split(","))
         scale = None if scale == "-" else [float(v) for v in scale.split(",")]
         check(path, axes, shape, dtype, scale)
-        print(f"{path}: {axes} {shape} {dtype} as tifffile reads it")
+    print(f"{len(arguments) // step} files are what tifffile reads")
+
+
+def main(program: str, work: pathlib.Path) -> None:
+    # A test of the library writes them, since the program has no flag for voxels of its own.
+    test = "tifffile_reads_what_is_written"
+    done = subprocess.run(["cargo", "test", "--locked", "-p", "volchunk-io", "--lib", test, "--",
+                           "--nocapture"], cwd=REPOSITORY, capture_output=True, text=True,
+                          env={**os.environ, "VOLCHUNK_PYTHON": sys.executable})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "files are what tifffile reads" in done.stdout, f"{test} was skipped: {done.stdout}"
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    check_files(sys.argv[1:])

@@ -93,7 +93,8 @@ impl FlatArray {
         }
         let dense = self.piece(region.shape(), 0, u64::MAX);
         let in_place = data.part(&Region::whole(&dense)).as_contiguous().is_some();
-        if in_place && !self.swapped {
+        let as_is = !self.swapped && self.dtype != Dtype::Bool;
+        if in_place && as_is {
             return for_each_piece(region.shape(), &dense, |piece| {
                 let Some(bytes) = data.part(piece).as_contiguous() else { return Ok(()) };
                 file.write_all_at(bytes, self.position(region, piece))
@@ -105,6 +106,10 @@ impl FlatArray {
             let span = self.span(piece.shape()) as usize;
             let bytes = &mut buffer.bytes_mut()[..span];
             ViewMut::contiguous(piece.shape(), self.dtype, bytes).copy_from(&data.part(piece));
+            if self.dtype == Dtype::Bool {
+                // A source may have stored another true; files get 0 and 1.
+                bytes.iter_mut().for_each(|b| *b = u8::from(*b != 0));
+            }
             self.swap(bytes);
             file.write_all_at(bytes, self.position(region, piece))
         });

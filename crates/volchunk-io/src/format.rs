@@ -8,7 +8,7 @@ use std::{
 
 use volchunk::{Error, ErrorKind, Result, Sink, Source, VolumeInfo};
 
-use crate::{file::partial_path, npy, tiff, zarr};
+use crate::{file::partial_path, flat, npy, tiff, zarr};
 
 /// A format that volumes are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +141,8 @@ pub struct CreateOptions {
 ///
 /// # Errors
 /// Nothing there; nothing that volchunk reads; an unfinished output; a header that contradicts
-/// itself or the file's length; a volume without voxels.
+/// itself or the file's length; a volume without voxels, of 2^63 bytes or more, or with an axis of
+/// 2^62 voxels or more.
 pub fn open(path: &Path) -> Result<Box<dyn Source>> {
     let format = Format::of_input(path)?;
     let unfinished = match format {
@@ -191,7 +192,8 @@ pub fn open(path: &Path) -> Result<Box<dyn Source>> {
 /// ```
 ///
 /// # Errors
-/// Another ending, a missing parent folder, a volume without voxels, what the format cannot hold;
+/// Another ending, a missing parent folder, a volume of a shape that [`open`] refuses, what the
+/// format cannot hold;
 /// [`ErrorKind::Exists`] if the output, finished or not, is there already; I/O.
 pub fn create(path: &Path, info: &VolumeInfo, options: &CreateOptions) -> Result<Box<dyn Sink>> {
     let format = Format::of_output(path)?;
@@ -226,17 +228,30 @@ pub fn write_overhead(format: Format, info: &VolumeInfo, options: &CreateOptions
     match format {
         Format::Zarr => zarr::write_overhead(info, options),
         // Rows are gathered in pieces.
-        Format::Npy | Format::Tiff => Ok(1 << 20),
+        Format::Npy | Format::Tiff => Ok(flat::BUFFER),
     }
 }
 
+/// Longest axis: coordinates stay far enough from the end of i64 to be added and negated.
+const LONGEST: u64 = (1 << 62) - 1;
+
 fn check_shape(path: &Path, info: &VolumeInfo) -> Result<()> {
-    match info.shape.iter().position(|&n| n == 0) {
-        None => Ok(()),
-        Some(a) => Err(Error::argument(format!(
-            "{}: axis {a} of shape {:?} has no voxels; legal: at least 1 on every axis",
-            path.display(),
-            info.shape
-        ))),
+    let (place, shape) = (path.display(), &info.shape);
+    if let Some(a) = shape.iter().position(|&n| n == 0) {
+        return Err(Error::argument(format!(
+            "{place}: axis {a} of shape {shape:?} has no voxels; legal: at least 1 on every axis"
+        )));
     }
+    if let Some(a) = shape.iter().position(|&n| n > LONGEST) {
+        return Err(Error::argument(format!(
+            "{place}: axis {a} of shape {shape:?} is too long; legal: below 2^62 voxels"
+        )));
+    }
+    if info.bytes() > i64::MAX as u64 {
+        return Err(Error::argument(format!(
+            "{place}: a volume of shape {shape:?} {} is too large; legal: below 2^63 bytes",
+            info.dtype
+        )));
+    }
+    Ok(())
 }

@@ -68,8 +68,8 @@ pub fn output_state(path: &Path) -> Result<OutputState> {
 /// Removes the output at `path`, complete or not, with `OUTPUT.partial` and `OUTPUT.volchunk`.
 /// Nothing there is no error.
 ///
-/// A folder is removed only if it is a Zarr store, or empty; nothing is removed through a symbolic
-/// link.
+/// A folder is removed only if it is a Zarr store, empty, or `OUTPUT.volchunk` with nothing but
+/// `job.json` in it; nothing is removed through a symbolic link.
 ///
 /// # Errors
 /// A link or another folder at any of the three, before anything is removed; I/O.
@@ -85,7 +85,10 @@ pub fn remove_output(path: &Path) -> Result<()> {
         };
         match kind {
             Kind::Link => return refuse("a symbolic link"),
-            Kind::Folder if place != companion && !is_zarr(&place) && !is_empty(&place) => {
+            Kind::Folder if place == companion && !holds_only(&place, &["job.json"]) => {
+                return refuse("a folder that holds more than volchunk's job.json");
+            }
+            Kind::Folder if place != companion && !is_zarr(&place) && !holds_only(&place, &[]) => {
                 return refuse("a folder that is no Zarr store");
             }
             _ => found.push((place, kind)),
@@ -147,8 +150,13 @@ fn kind(path: &Path) -> Result<Option<Kind>> {
     }
 }
 
-fn is_empty(folder: &Path) -> bool {
-    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+/// Whether a folder holds nothing but files of these names, or nothing.
+fn holds_only(folder: &Path, names: &[&str]) -> bool {
+    let known = |entry: fs::DirEntry| {
+        names.iter().any(|&name| entry.file_name() == name)
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
+    };
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.all(|e| e.is_ok_and(known)))
 }
 
 /// Whether a folder's own metadata is that of a Zarr group or array.

@@ -88,6 +88,36 @@ fn removal_is_all_or_nothing() {
     fs::write(partial_path(&path).join("letter.txt"), "dear").unwrap();
     remove_output(&path).unwrap_err();
     assert!(path.exists());
+    fs::remove_dir_all(partial_path(&path)).unwrap();
+    fs::create_dir(companion_path(&path)).unwrap();
+    fs::write(companion_path(&path).join("job.json"), "{}").unwrap();
+    fs::write(companion_path(&path).join("notes.txt"), "dear").unwrap();
+    let error = remove_output(&path).unwrap_err().to_string();
+    assert!(error.contains("a.npy.volchunk is a folder that holds more"), "{error}");
+    assert!(path.exists() && companion_path(&path).join("job.json").exists());
+}
+
+/// Before anything computes with coordinates.
+#[test]
+fn absurd_shapes_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.zarr");
+    let at = |shape: &[u64], dtype: &str| {
+        let chunk: Vec<u64> = shape.iter().map(|_| 4).collect();
+        let text = json!({"zarr_format": 3, "node_type": "array", "shape": shape,
+            "data_type": dtype, "fill_value": 0, "codecs": [{"name": "bytes",
+            "configuration": {"endian": "little"}}], "chunk_key_encoding": {"name": "default"},
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk}}});
+        let _ = fs::create_dir(&path);
+        fs::write(path.join("zarr.json"), text.to_string()).unwrap();
+        volchunk_io::open(&path).map(|s| s.info().bytes()).map_err(|e| e.to_string())
+    };
+    assert_eq!(at(&[1 << 60], "uint8"), Ok(1 << 60));
+    assert_eq!(at(&[1 << 60, 7], "uint8"), Ok(7 << 60));
+    assert!(at(&[1 << 60, 8], "uint8").unwrap_err().contains("below 2^63 bytes"));
+    assert!(at(&[1 << 60], "uint64").unwrap_err().contains("below 2^63 bytes"));
+    assert!(at(&[1 << 32, 1 << 32, 1 << 32], "uint8").unwrap_err().contains("2^63 bytes"));
+    assert!(at(&[3, 1 << 62], "uint8").unwrap_err().contains("axis 1"));
 }
 
 #[cfg(unix)]

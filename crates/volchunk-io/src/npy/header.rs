@@ -171,16 +171,10 @@ impl<'a> Dict<'a> {
     }
 }
 
-/// The dtype that `descr` means, and whether its byte order is not this machine's.
-fn dtype_of(descr: &str) -> Result<(Dtype, bool)> {
-    let native = if cfg!(target_endian = "big") { '>' } else { '<' };
-    let (order, kind) = match descr.chars().next() {
-        Some(c @ ('<' | '>')) => (c, &descr[1..]),
-        Some('|' | '=') => (native, &descr[1..]),
-        _ => (native, descr),
-    };
-    let dtype = match kind {
-        "b1" | "?" => Dtype::Bool,
+/// The dtype of NumPy's code without its byte order: a kind and a number of bytes, as `u2`.
+pub(crate) fn dtype_of_code(code: &str) -> Option<Dtype> {
+    Some(match code {
+        "b1" => Dtype::Bool,
         "u1" => Dtype::U8,
         "u2" => Dtype::U16,
         "u4" => Dtype::U32,
@@ -191,12 +185,24 @@ fn dtype_of(descr: &str) -> Result<(Dtype, bool)> {
         "i8" => Dtype::I64,
         "f4" => Dtype::F32,
         "f8" => Dtype::F64,
-        _ => {
-            let shown: String = descr.chars().take(80).collect();
-            let legal = Dtype::ALL.map(Dtype::name).join(", ");
-            return Err(Error::unsupported(format!("descr {shown:?} is none of {legal}")));
-        }
+        _ => return None,
+    })
+}
+
+/// The dtype that `descr` means, and whether its byte order is not this machine's.
+fn dtype_of(descr: &str) -> Result<(Dtype, bool)> {
+    let native = if cfg!(target_endian = "big") { '>' } else { '<' };
+    let (order, kind) = match descr.chars().next() {
+        Some(c @ ('<' | '>')) => (c, &descr[1..]),
+        Some('|' | '=') => (native, &descr[1..]),
+        _ => (native, descr),
     };
+    // Alone, "?" is another way to write b1.
+    let dtype = dtype_of_code(if kind == "?" { "b1" } else { kind }).ok_or_else(|| {
+        let shown: String = descr.chars().take(80).collect();
+        let legal = Dtype::ALL.map(Dtype::name).join(", ");
+        Error::unsupported(format!("descr {shown:?} is none of {legal}"))
+    })?;
     Ok((dtype, order != native && dtype.size() > 1))
 }
 

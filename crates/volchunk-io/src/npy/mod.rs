@@ -8,8 +8,8 @@ mod header;
 
 use std::path::Path;
 
-pub(crate) use header::MAGIC;
 use header::{Header, MAX_AXES};
+pub(crate) use header::{MAGIC, dtype_of_code};
 use volchunk::{
     Coords, Dtype, Error, Region, Result, Scratch, Sink, Source, View, ViewMut, VolumeInfo,
 };

@@ -11,7 +11,7 @@ use super::{
     page::{self, Compression, Layout},
     source::{Page, Planes, TiffSource},
 };
-use crate::CountedFile;
+use crate::{CountedFile, format::is_tiff_name};
 
 /// The pages collected so far, and the layouts that they share.
 #[derive(Default)]
@@ -89,9 +89,7 @@ fn open_folder(path: &Path) -> Result<TiffSource> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(path).map_err(fail)? {
         let file = entry.map_err(fail)?.path();
-        let ending = file.extension().and_then(|e| e.to_str()).unwrap_or("");
-        let hidden = file.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
-        if !hidden && ["tif", "tiff"].contains(&ending.to_ascii_lowercase().as_str()) {
+        if is_tiff_name(&file) {
             paths.push(file);
         }
     }

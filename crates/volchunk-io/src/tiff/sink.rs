@@ -1,29 +1,25 @@
 //! Writing BigTIFF at positions known from the start.
 
-use std::{
-    fs::{File, OpenOptions},
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
-use volchunk::{Dtype, Error, Region, Result, Scratch, Sink, View, VolumeInfo, os};
+use volchunk::{Dtype, Error, Region, Result, Scratch, Sink, View, VolumeInfo};
 
 use super::{ome, shaped};
+use crate::{
+    file::PartialFile,
+    flat::{self, FlatArray},
+};
 
 /// Fields of a page; the first page has a description besides.
 const FIELDS: u64 = 12;
-/// Voxels that cannot be written in place pass through a buffer of about this size.
-const BAND: u64 = 1 << 20;
 
 /// A BigTIFF that is being written: header, all directories, description, then all planes.
 #[derive(Debug)]
 pub(super) struct TiffSink {
     info: VolumeInfo,
-    file: File,
-    path: PathBuf,
-    partial: PathBuf,
-    /// Where the voxels begin; a multiple of 16.
-    data: u64,
+    file: PartialFile,
+    layout: Layout,
+    array: FlatArray,
 }
 
 impl TiffSink {
@@ -41,35 +37,12 @@ impl TiffSink {
                 info.dtype
             ))
         })?;
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let fail = |e| Error::io(format_args!("creating {}", partial.display()), e);
-        // Readable too: a later run may take up what this one leaves.
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&partial)
-            .map_err(fail)?;
-        file.set_len(layout.end).map_err(fail)?;
-        let mut out = std::io::BufWriter::with_capacity(BAND as usize, &file);
-        layout.write_head(info, &mut out).and_then(|()| out.flush()).map_err(fail)?;
-        drop(out);
-        let mut info = info.clone();
-        info.storage = None;
-        Ok(Self { info, file, path: path.to_owned(), partial, data: layout.data })
-    }
-
-    /// Writes rows of `bytes`, native order and dense, from byte `at` of the voxels.
-    fn put(&self, bytes: &[u8], at: u64) -> Result<()> {
-        os::write_all_at(&self.file, bytes, self.data + at).map_err(|e| {
-            Error::io(
-                format_args!("writing {} at offset {}", self.partial.display(), self.data + at),
-                e,
-            )
-        })
+        // The planes follow one another without gaps.
+        let swapped = cfg!(target_endian = "big");
+        let array = FlatArray::new(layout.data, &info.shape, info.dtype, swapped);
+        let file = PartialFile::create(path, layout.end)?;
+        let info = VolumeInfo { storage: None, ..info.clone() };
+        Ok(Self { info, file, layout, array })
     }
 }
 
@@ -79,88 +52,17 @@ impl Sink for TiffSink {
     }
 
     fn write(&self, region: &Region, data: View<'_>, scratch: &mut Scratch) -> Result<()> {
-        if region.is_empty() {
-            return Ok(());
-        }
-        let item = self.info.dtype.size() as u64;
-        let shape = &self.info.shape;
-        let ndim = region.ndim();
-        // Axes from `inner` on are whole, so that one index before them is one run in the file.
-        let mut inner = ndim;
-        while inner > 0 && region.shape()[inner - 1] == shape[inner - 1] {
-            inner -= 1;
-        }
-        let split = inner.saturating_sub(1);
-        let step: u64 = shape[split + 1..].iter().product::<u64>() * item;
-        let in_place = cfg!(target_endian = "little") && self.info.dtype != Dtype::Bool;
-        let rows = region.shape()[split];
-        let band = if in_place { rows } else { (BAND / step).clamp(1, rows) };
-        let mut position = vec![0; split];
-        loop {
-            let start = (0..split)
-                .fold(0, |sum, a| sum * shape[a] + region.start()[a] + position[a])
-                * shape[split]
-                + region.start()[split];
-            let mut row = 0;
-            while row < rows {
-                let stop = (row + band).min(rows);
-                let part = data.part(&Region::from_ranges(
-                    position
-                        .iter()
-                        .map(|&p| p..p + 1)
-                        .chain(std::iter::once(row..stop))
-                        .chain((split + 1..ndim).map(|a| 0..shape[a])),
-                ));
-                let at = (start + row) * step;
-                match part.as_contiguous().filter(|_| in_place) {
-                    Some(bytes) => self.put(bytes, at)?,
-                    None => {
-                        let mut dense = scratch.take(part.shape(), self.info.dtype);
-                        dense.view_mut().copy_from(&part);
-                        to_file(dense.bytes_mut(), self.info.dtype);
-                        let done = self.put(dense.bytes(), at);
-                        scratch.give(dense);
-                        done?;
-                    }
-                }
-                row = stop;
-            }
-            let mut a = split;
-            loop {
-                if a == 0 {
-                    return Ok(());
-                }
-                a -= 1;
-                position[a] += 1;
-                if position[a] < region.shape()[a] {
-                    break;
-                }
-                position[a] = 0;
-            }
-        }
+        self.array.write(&self.file, region, &data, scratch)
     }
 
+    /// The directories come last: until then the file is not even a TIFF.
     fn finish(&self) -> Result<()> {
-        std::fs::rename(&self.partial, &self.path).map_err(|e| {
-            Error::io(
-                format_args!("renaming {} to {}", self.partial.display(), self.path.display()),
-                e,
-            )
-        })
+        self.layout.write_head(&self.info, &self.file)?;
+        self.file.finish()
     }
 
     fn write_overhead(&self) -> u64 {
-        BAND
-    }
-}
-
-/// Native voxels to those of the file: little-endian; bool as 0 and 1.
-fn to_file(bytes: &mut [u8], dtype: Dtype) {
-    if dtype == Dtype::Bool {
-        bytes.iter_mut().for_each(|b| *b = u8::from(*b != 0));
-    }
-    if cfg!(target_endian = "big") {
-        bytes.chunks_exact_mut(dtype.size()).for_each(<[u8]>::reverse);
+        flat::BUFFER
     }
 }
 
@@ -199,6 +101,7 @@ fn check(path: &Path, info: &VolumeInfo) -> Result<u64> {
 }
 
 /// Where everything lies.
+#[derive(Debug)]
 struct Layout {
     planes: u64,
     plane_bytes: u64,
@@ -229,8 +132,8 @@ impl Layout {
         })
     }
 
-    /// Everything before the voxels.
-    fn write_head(&self, info: &VolumeInfo, out: &mut impl Write) -> std::io::Result<()> {
+    /// Writes everything before the voxels.
+    fn write_head(&self, info: &VolumeInfo, file: &PartialFile) -> Result<()> {
         const SHORT: u16 = 3;
         const LONG: u16 = 4;
         const LONG8: u16 = 16;
@@ -240,39 +143,44 @@ impl Layout {
             Dtype::F32 | Dtype::F64 => 3,
             _ => 1,
         };
-        out.write_all(b"II")?;
-        out.write_all(&[43, 0, 8, 0, 0, 0])?;
-        out.write_all(&16u64.to_le_bytes())?;
-        let mut at = 16;
+        let mut head = b"II\x2b\0\x08\0\0\0".to_vec();
+        head.extend(16u64.to_le_bytes());
+        // Where `head`, which goes to the file piece by piece, begins; and where the page ends.
+        let (mut start, mut at) = (0, 16);
         for plane in 0..self.planes {
-            let field = |out: &mut dyn Write, tag: u16, kind: u16, count: u64, value: u64| {
-                out.write_all(&tag.to_le_bytes())?;
-                out.write_all(&kind.to_le_bytes())?;
-                out.write_all(&count.to_le_bytes())?;
-                out.write_all(&value.to_le_bytes())
-            };
             let fields = FIELDS + u64::from(plane == 0);
             at += 16 + fields * 20;
-            out.write_all(&fields.to_le_bytes())?;
-            field(out, 254, LONG, 1, 2 * u64::from(self.planes > 1))?;
-            field(out, 256, LONG, 1, x)?;
-            field(out, 257, LONG, 1, y)?;
-            field(out, 258, SHORT, 1, info.dtype.size() as u64 * 8)?;
-            field(out, 259, SHORT, 1, 1)?;
-            field(out, 262, SHORT, 1, 1)?;
+            head.extend(fields.to_le_bytes());
+            let mut field = |tag: u16, kind: u16, count: u64, value: u64| {
+                head.extend(tag.to_le_bytes());
+                head.extend(kind.to_le_bytes());
+                head.extend(count.to_le_bytes());
+                head.extend(value.to_le_bytes());
+            };
+            field(254, LONG, 1, 2 * u64::from(self.planes > 1));
+            field(256, LONG, 1, x);
+            field(257, LONG, 1, y);
+            field(258, SHORT, 1, info.dtype.size() as u64 * 8);
+            field(259, SHORT, 1, 1);
+            field(262, SHORT, 1, 1);
             if plane == 0 {
-                let len = self.description.len() as u64;
                 // Text of up to eight bytes would stand in the field itself; XML is longer.
-                field(out, 270, 2, len, self.text)?;
+                field(270, 2, self.description.len() as u64, self.text);
             }
-            field(out, 273, LONG8, 1, self.data + plane * self.plane_bytes)?;
-            field(out, 277, SHORT, 1, 1)?;
-            field(out, 278, LONG, 1, y)?;
-            field(out, 279, LONG8, 1, self.plane_bytes)?;
-            field(out, 284, SHORT, 1, 1)?;
-            field(out, 339, SHORT, 1, format)?;
-            out.write_all(&(if plane + 1 == self.planes { 0 } else { at }).to_le_bytes())?;
+            field(273, LONG8, 1, self.data + plane * self.plane_bytes);
+            field(277, SHORT, 1, 1);
+            field(278, LONG, 1, y);
+            field(279, LONG8, 1, self.plane_bytes);
+            field(284, SHORT, 1, 1);
+            field(339, SHORT, 1, format);
+            head.extend((if plane + 1 == self.planes { 0 } else { at }).to_le_bytes());
+            if head.len() as u64 >= flat::BUFFER {
+                file.write_all_at(&head, start)?;
+                start += head.len() as u64;
+                head.clear();
+            }
         }
-        out.write_all(&self.description)
+        head.extend(&self.description);
+        file.write_all_at(&head, start)
     }
 }

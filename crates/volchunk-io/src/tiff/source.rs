@@ -10,7 +10,7 @@ use super::{
     files::Files,
     page::{Chunks, Compression, Layout},
 };
-use crate::CountedFile;
+use crate::{CountedFile, flat};
 
 /// Rows that cannot be read in place pass through a buffer of about this size.
 const BAND: u64 = 1 << 20;
@@ -136,7 +136,7 @@ impl TiffSource {
         }
         flush(run)?;
         if layout.order.is_foreign() {
-            swap_bytes(out, layout.dtype);
+            flat::swap_bytes(out, layout.dtype.size());
         }
         Ok(())
     }
@@ -360,18 +360,4 @@ fn check_claim(layout: &Layout, len: u64, count: u64, at: u64, file: u64) -> Res
         )));
     }
     Ok(())
-}
-
-/// Reverses the bytes of every voxel.
-fn swap_bytes(bytes: &mut [u8], dtype: Dtype) {
-    fn each<const SIZE: usize>(bytes: &mut [u8]) {
-        let (voxels, _) = bytes.as_chunks_mut::<SIZE>();
-        voxels.iter_mut().for_each(|v| v.reverse());
-    }
-    match dtype.size() {
-        2 => each::<2>(bytes),
-        4 => each::<4>(bytes),
-        8 => each::<8>(bytes),
-        _ => {}
-    }
 }

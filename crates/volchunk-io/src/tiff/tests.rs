@@ -435,6 +435,26 @@ fn what_a_tiff_cannot_hold() {
     assert_eq!(e.kind(), ErrorKind::Io);
 }
 
+/// Planes larger than a piece that is written, with a true that is not 1.
+#[test]
+fn bool_is_written_as_0_and_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bool.tif");
+    let shape = [2, 600, 1000];
+    let sink =
+        super::create(&path, &info(&shape, Dtype::Bool, "zyx"), &CreateOptions::default()).unwrap();
+    let mut voxels = Buffer::zeros(&shape, Dtype::Bool);
+    voxels.bytes_mut().fill(7);
+    sink.write(&Region::whole(shape), voxels.view(), &mut Scratch::new()).unwrap();
+    assert!(!path.exists());
+    sink.finish().unwrap();
+    let source = super::open(&path).unwrap();
+    let found = read(&*source, &Region::whole(shape)).unwrap();
+    assert!(found.bytes().iter().all(|&b| b == 1));
+    let again = super::create(&path, source.info(), &CreateOptions::default()).map(|_| ());
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::Exists);
+}
+
 /// 10 GB, of which the file system stores the directories only.
 #[cfg(target_os = "linux")]
 #[test]
@@ -495,4 +515,5 @@ fn tifffile_reads_what_is_written() {
     }
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    print!("{}", String::from_utf8_lossy(&output.stdout));
 }

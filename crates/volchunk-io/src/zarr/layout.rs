@@ -13,11 +13,13 @@ use zarrs::array::{
     codec::api::{BytesToBytesCodecTraits, CodecMetadataOptions},
 };
 
+use crate::npy::dtype_of_code;
+
 /// How the chunks of one array lie in files and how they are encoded.
 pub(super) struct Layout {
     pub(super) shape: Coords,
     pub(super) dtype: Dtype,
-    /// Shape of a storage chunk: a shard's inner chunk where there are shards.
+    /// Shape of a storage chunk; where there are shards, of those inside of them.
     pub(super) chunk: Coords,
     pub(super) shards: Option<Shards>,
     pub(super) codec: ChunkCodec,
@@ -148,19 +150,9 @@ fn dtype(document: &Value) -> Result<Dtype> {
     let Some(found) = document.get("data_type").or_else(|| document.get("dtype")) else {
         return Err(Error::data("not the metadata of a Zarr array: it has no data type"));
     };
-    let known = found.as_str().and_then(|name| match name.trim_start_matches(['<', '>', '|']) {
-        "b1" => Some(Dtype::Bool),
-        "u1" => Some(Dtype::U8),
-        "u2" => Some(Dtype::U16),
-        "u4" => Some(Dtype::U32),
-        "u8" => Some(Dtype::U64),
-        "i1" => Some(Dtype::I8),
-        "i2" => Some(Dtype::I16),
-        "i4" => Some(Dtype::I32),
-        "i8" => Some(Dtype::I64),
-        "f4" => Some(Dtype::F32),
-        "f8" => Some(Dtype::F64),
-        name => Dtype::from_name(name).ok(),
+    let known = found.as_str().and_then(|name| {
+        let name = name.trim_start_matches(['<', '>', '|']);
+        dtype_of_code(name).or_else(|| Dtype::from_name(name).ok())
     });
     known.ok_or_else(|| {
         let legal = Dtype::ALL.map(Dtype::name).join(", ");
@@ -278,14 +270,15 @@ fn unknown(name: &str) -> Error {
 }
 
 impl Shards {
-    /// The shards of shape `outer` that `config` describes, and the codecs of their inner chunks.
+    /// The shards of shape `outer` that `config` describes, and the codecs of the storage
+    /// chunks in them.
     fn parse(config: &Value, outer: &Coords) -> Result<(Self, CodecChain)> {
         let inner = config.get("chunk_shape").and_then(coords).unwrap_or_default();
         let fits = inner.len() == outer.len()
             && inner.iter().zip(outer).all(|(&c, &s)| c > 0 && s % c == 0);
         if !fits {
             return Err(Error::data(format!(
-                "the inner chunk {inner:?} does not divide the shard {outer:?}"
+                "the storage chunk {inner:?} does not divide the shard {outer:?}"
             )));
         }
         let counts: Coords = outer.iter().zip(&inner).map(|(&s, &c)| s / c).collect();

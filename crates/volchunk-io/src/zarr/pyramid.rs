@@ -113,14 +113,6 @@ impl Pyramid {
         Ok(Self { path: path.to_owned(), root: Arc::new(root), levels: prepared })
     }
 
-    /// What level `k` is, its storage filled in.
-    ///
-    /// # Errors
-    /// There is no such level.
-    pub fn info(&self, k: usize) -> Result<&VolumeInfo> {
-        Ok(&self.level(k)?.info)
-    }
-
     /// A sink for level `k`. Its [`finish`](Sink::finish) does not mark the group complete.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use super::{
     ome,
     shard::Indices,
 };
+use crate::flat::swap_bytes;
 
 /// The encoded bytes of one storage chunk.
 struct Stored {
@@ -114,7 +115,7 @@ impl ZarrSource {
         });
         result.map_err(|e| {
             let (array, name) = (self.path.display(), self.name_of(place));
-            e.context(format_args!("array {array}, chunk {name}"))
+            e.context(format_args!("array {array}, storage chunk {name}"))
         })
     }
 
@@ -403,12 +404,7 @@ fn fill(out: &mut ViewMut<'_>, dtype: Dtype, voxel: &[u8]) {
 /// Reverses the bytes of every voxel of `out`.
 fn swap(out: &mut ViewMut<'_>, item: usize) {
     if let Some(bytes) = out.as_contiguous_mut() {
-        match item {
-            2 => bytes.as_chunks_mut::<2>().0.iter_mut().for_each(|v| v.reverse()),
-            4 => bytes.as_chunks_mut::<4>().0.iter_mut().for_each(|v| v.reverse()),
-            _ => bytes.as_chunks_mut::<8>().0.iter_mut().for_each(|v| v.reverse()),
-        }
-        return;
+        return swap_bytes(bytes, item);
     }
     // Some axis is longer than a voxel, or the view would be contiguous.
     let shape = Coords::from_slice(out.shape());

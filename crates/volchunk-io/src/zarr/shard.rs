@@ -53,9 +53,10 @@ impl Indices {
         Ok(Some(index))
     }
 
-    /// Bytes that the kept indices of such shards can take.
+    /// Bytes that the kept indices of such shards can take, and one more that is read: encoded,
+    /// decoded, and as it is kept.
     pub(super) fn bytes(shards: &Shards) -> u64 {
-        (shards.entries as u64).saturating_mul(16 * KEPT as u64)
+        (shards.entries as u64).saturating_mul(16 * KEPT as u64 + 48)
     }
 }
 

@@ -260,7 +260,8 @@ fn is_zero(data: &View<'_>) -> bool {
         return all_zero(bytes);
     }
     let (shape, strides) = (data.shape(), data.strides());
-    let Some(axis) = shape.iter().position(|&n| n > 1) else { return all_zero(data.data()) };
+    // Some axis is longer than a voxel, or the view would be contiguous.
+    let axis = shape.iter().position(|&n| n > 1).unwrap_or_default();
     let rest = (axis + 1..shape.len()).all(|a| shape[a] == 1);
     let item = data.dtype().size();
     if rest {

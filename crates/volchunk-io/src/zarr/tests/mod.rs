@@ -2,8 +2,6 @@
 
 mod damage;
 mod read;
-#[cfg(target_os = "linux")]
-mod speed;
 mod write;
 
 use std::path::{Path, PathBuf};
