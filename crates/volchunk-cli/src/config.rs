@@ -94,8 +94,14 @@ impl Config {
         Ok(config)
     }
 
-    /// Storage chunks are a Zarr's.
+    /// Levels, storage chunks and shards are a Zarr's.
     pub(crate) fn check_storage(&self) -> Result<()> {
+        if self.pyramid && self.format != Format::Zarr {
+            return Err(Error::argument(format!(
+                "--pyramid: the output {} has no levels; legal: with .zarr",
+                self.output.display()
+            )));
+        }
         let given = self.storage_chunk.as_ref().or(self.shard.as_ref());
         match given.filter(|_| self.format != Format::Zarr) {
             Some(lengths) => Err(Error::argument(format!(

@@ -1,17 +1,19 @@
 //! A job as JSON: in a file for `run --job`, and in the output that it made.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::{ErrorKind as IoKind, Write},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use volchunk::{Error, Result};
-use volchunk_io::Format;
+use volchunk::{Error, ErrorKind, Result};
+use volchunk_io::{Format, same_or_inside};
 
 use crate::{
     config::{Config, Description, Lengths, Roi, parse_ops},
+    fingerprint::Fingerprint,
     prepare::Prepared,
 };
 
@@ -46,10 +48,15 @@ pub(crate) struct Job {
     pyramid: bool,
     /// As `input`.
     output: PathBuf,
+    /// What the input was when the output was made of it; only an output's own job has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    input_state: Option<Fingerprint>,
 }
 
 impl Job {
     /// The job of a plan: what the plan chose is written out, so that it runs alike elsewhere.
+    ///
+    /// What is not Unicode in a path is replaced, for JSON could not hold it.
     pub(crate) fn of(prepared: &Prepared) -> Result<Self> {
         let (config, grid) = (&prepared.config, &prepared.plan.grid);
         let storage = prepared.plan.output.storage.as_ref();
@@ -59,7 +66,7 @@ impl Job {
             .then(|| grid.domain().ranges().map(|r| [r.start, r.end]).collect());
         Ok(Self {
             volchunk_job: VERSION,
-            input: absolute(&config.input)?,
+            input: text(absolute(&config.input)?),
             axes: config.description.axes.clone(),
             voxel_size: config.description.voxel_size.clone(),
             ops: config.ops.iter().map(ToString::to_string).collect(),
@@ -68,7 +75,8 @@ impl Job {
             storage_chunk: storage.map(|s| s.chunk.to_vec()),
             shard: storage.and_then(|s| s.shard.as_ref()).map(|s| s.to_vec()),
             pyramid: config.pyramid,
-            output: absolute(&config.output)?,
+            output: text(absolute(&config.output)?),
+            input_state: Some(prepared.fingerprint.clone()),
         })
     }
 
@@ -109,12 +117,54 @@ impl Job {
         serde_json::from_value(value).map_err(|e| Error::data(e.to_string()))
     }
 
-    /// Writes the job file at `path`.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self)
-            .map_err(|e| Error::argument(format!("--write-job: {e}")))?;
-        fs::write(path, text + "\n")
-            .map_err(|e| Error::io(format_args!("--write-job {}", path.display()), e))
+    /// Writes the job of a plan at `path`, for [`read`](Self::read) anywhere.
+    ///
+    /// # Errors
+    /// A place in the input or output; a file there that is no job; a path that is not Unicode;
+    /// I/O.
+    pub(crate) fn write_plan(prepared: &Prepared, path: &Path) -> Result<()> {
+        let config = &prepared.config;
+        let place = path.display();
+        for (what, volume) in [("input", &config.input), ("output", &config.output)] {
+            if same_or_inside(volume, path) || same_or_inside(path, volume) {
+                return Err(Error::argument(format!(
+                    "{place} is, or lies inside, the {what} {}; legal: a place apart from it",
+                    volume.display()
+                )));
+            }
+            if volume.to_str().is_none() {
+                return Err(Error::argument(format!(
+                    "the path of the {what} {} is not Unicode, and a job file cannot name it",
+                    volume.display()
+                )));
+            }
+        }
+        // Where it runs, the input may be a copy.
+        let job = Self { input_state: None, ..Self::of(prepared)? };
+        let fail = |e| Error::io(format_args!("writing {place}"), e);
+        match File::create_new(path) {
+            Ok(mut file) => file.write_all(job.text()?.as_bytes()).map_err(fail),
+            Err(e) if e.kind() == IoKind::AlreadyExists && is_job(path) => {
+                fs::write(path, job.text()?).map_err(fail)
+            }
+            Err(e) if e.kind() == IoKind::AlreadyExists => Err(Error::new(
+                ErrorKind::Exists,
+                format!("{place} is there, and is no volchunk job; legal: a new file, or a job's"),
+            )),
+            Err(e) => Err(fail(e)),
+        }
+    }
+
+    /// Writes the job of an output, at `path` in the folder that is kept beside it.
+    pub(crate) fn record(&self, path: &Path) -> Result<()> {
+        fs::write(path, self.text()?)
+            .map_err(|e| Error::io(format_args!("writing {}", path.display()), e))
+    }
+
+    fn text(&self) -> Result<String> {
+        serde_json::to_string_pretty(self)
+            .map(|text| text + "\n")
+            .map_err(|e| Error::argument(format!("the job cannot be recorded: {e}")))
     }
 
     /// What the job asks for, checked.
@@ -171,6 +221,36 @@ impl Job {
             && self.pyramid == wanted.pyramid
             && (config.storage_chunk.is_none() || self.storage_chunk == wanted.storage_chunk)
             && (config.shard.is_none() || self.shard == wanted.shard))
+    }
+
+    /// Whether the input is known to be another than when the output was made.
+    pub(crate) fn input_changed(&self, prepared: &Prepared) -> bool {
+        self.input_state.as_ref().is_some_and(|state| *state != prepared.fingerprint)
+    }
+
+    /// Whether an output of `self` is `input` filtered by `op` alone.
+    pub(crate) fn is_plainly(&self, input: &Path, op: &str) -> bool {
+        let wanted = fs::canonicalize(input).ok();
+        let ops = parse_ops(&[op.to_owned()]).ok();
+        wanted.is_some()
+            && fs::canonicalize(&self.input).ok() == wanted
+            && parse_ops(&self.ops).ok() == ops
+    }
+}
+
+/// Whether the file at `path` is a job.
+fn is_job(path: &Path) -> bool {
+    /// No job is as long.
+    const LIMIT: u64 = 1 << 20;
+    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= LIMIT)
+        && Job::read(path).is_ok()
+}
+
+/// `path` as text; what is not Unicode in it replaced.
+fn text(path: PathBuf) -> PathBuf {
+    match path.to_str() {
+        Some(_) => path,
+        None => path.to_string_lossy().into_owned().into(),
     }
 }
 

@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod config;
 mod demo;
+mod fingerprint;
 mod job;
 mod output;
 mod prepare;

@@ -12,6 +12,7 @@ use volchunk_ops::bind_chain;
 
 use crate::{
     config::{Config, Description, Lengths, Limits},
+    fingerprint::Fingerprint,
     job::Job,
 };
 
@@ -21,6 +22,8 @@ pub(crate) struct Prepared {
     pub(crate) source: Box<dyn Source>,
     pub(crate) pipeline: Pipeline,
     pub(crate) plan: Plan,
+    /// Of the input, before any of it was read.
+    pub(crate) fingerprint: Fingerprint,
 }
 
 /// Whether a run may begin.
@@ -67,9 +70,10 @@ pub(crate) fn check_places(config: &Config) -> Result<()> {
 pub(crate) fn prepare(config: Config, limits: Limits) -> Result<Prepared> {
     check_places(&config)?;
     let source = open_input(&config.input, &config.description)?;
+    let fingerprint = Fingerprint::of(&config.input, source.info())?;
     let pipeline = bind_chain(&config.ops, source.info().clone())?;
     let plan = plan_for(&config, &pipeline, source.read_overhead(), limits)?;
-    Ok(Prepared { config, source, pipeline, plan })
+    Ok(Prepared { config, source, pipeline, plan, fingerprint })
 }
 
 /// The plan of `pipeline`, its result divided and stored as `config` asks.
@@ -130,7 +134,13 @@ impl Prepared {
             OutputState::Foreign => refuse("is there, and volchunk did not make it"),
             OutputState::Complete { attributes } => {
                 match attributes.as_ref().and_then(Job::from_attributes) {
-                    Some(job) if job.satisfies(self)? => Ok(Start::AlreadyComplete),
+                    Some(job) if job.satisfies(self)? => match job.input_changed(self) {
+                        false => Ok(Start::AlreadyComplete),
+                        true => refuse(&format!(
+                            "is there, complete, but the input {} changed since it was made",
+                            self.config.input.display()
+                        )),
+                    },
                     Some(_) => refuse("is there, complete, but another job made it"),
                     None => refuse("is there, and says nothing of the job that made it"),
                 }

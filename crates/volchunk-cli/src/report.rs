@@ -1,6 +1,6 @@
 //! What commands tell: as text for people, as JSON for programs.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use serde_json::{Value, json};
 use volchunk::{AxisKind, Plan, Report, VolumeInfo};
@@ -185,25 +185,69 @@ pub(crate) fn plan_json(prepared: &Prepared) -> Value {
     })
 }
 
-/// What a finished run did, in a paragraph.
-pub(crate) fn summary(prepared: &Prepared, report: &Report) -> String {
+/// What the runs of one output did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Done {
+    /// Volumes written: 1, or the levels of a pyramid.
+    levels: u64,
+    voxels: u64,
+    chunks: u64,
+    elapsed: Duration,
+    decoded_bytes: u64,
+    needed_bytes: u64,
+    /// Bytes; None where the system does not tell.
+    measured: Option<u64>,
+    /// Bytes, by the plan.
+    projected: u64,
+}
+
+impl Done {
+    pub(crate) fn of(report: &Report, plan: &Plan) -> Self {
+        Self {
+            levels: 1,
+            voxels: report.voxels,
+            chunks: report.chunks,
+            elapsed: report.elapsed,
+            decoded_bytes: report.decoded_bytes,
+            needed_bytes: plan.needed_bytes,
+            measured: report.peak_memory,
+            projected: plan.memory.peak,
+        }
+    }
+
+    /// The same with a run behind it, whose memory is another run's no more.
+    pub(crate) fn add(&mut self, next: &Self) {
+        self.levels += next.levels;
+        self.voxels += next.voxels;
+        self.chunks += next.chunks;
+        self.elapsed += next.elapsed;
+        self.decoded_bytes += next.decoded_bytes;
+        self.needed_bytes = self.needed_bytes.saturating_add(next.needed_bytes);
+        self.measured = self.measured.max(next.measured);
+        self.projected = self.projected.max(next.projected);
+    }
+}
+
+/// What finished runs did, in a paragraph.
+pub(crate) fn summary(prepared: &Prepared, done: &Done) -> String {
     let (config, plan) = (&prepared.config, &prepared.plan);
-    let seconds = report.elapsed.as_secs_f64();
-    let peak = match report.peak_memory {
+    let seconds = done.elapsed.as_secs_f64();
+    let peak = match done.measured {
         Some(peak) => format!("{} measured, ", bytes(peak)),
         None => String::new(),
     };
     let mut text = format!(
-        "Wrote {} voxels in {}, {}, in {} chunks of {} on {} workers, {:.2} × the \
+        "Wrote {} voxels in {}, {}, in {} chunks of {}{} on {} workers, {:.2} × the \
          needed input decoded. Peak memory: {peak}{} projected. The result is {}: {} {}, {}.",
-        grouped(report.voxels),
+        grouped(done.voxels),
         duration(seconds),
-        rate(report.voxels as f64 / seconds.max(1e-9)),
-        grouped(report.chunks),
+        rate(done.voxels as f64 / seconds.max(1e-9)),
+        grouped(done.chunks),
         shape(plan.grid.chunk_shape()),
+        if done.levels > 1 { " (at the finest level)" } else { "" },
         plan.workers,
-        report.decoded_bytes as f64 / plan.needed_bytes.max(1) as f64,
-        bytes(plan.memory.peak),
+        done.decoded_bytes as f64 / done.needed_bytes.max(1) as f64,
+        bytes(done.projected),
         config.output.display(),
         shape(&plan.output.shape),
         plan.output.dtype,

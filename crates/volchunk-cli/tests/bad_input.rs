@@ -110,6 +110,82 @@ fn planes_that_differ_are_named() {
     assert_eq!(code, 1);
     dir.call(&["run", "planes", "out.zarr"]).refused(1, &["z1.tif"]);
     assert_eq!(dir.names(), ["planes"]);
+    fs::remove_file(dir.path("planes/z1.tif")).unwrap();
+    dir.volume("flat.npy", &[5, 6]);
+    let to_u8 = ["--op", "cast:dtype=uint8", "--quiet"];
+    dir.call(&[&["run", "flat.npy", "z1.tif"], &to_u8[..]].concat()).done();
+    fs::rename(dir.path("z1.tif"), dir.path("planes/z1.tif")).unwrap();
+    dir.call(&["run", "planes", "out.zarr"]).refused(1, &["z1.tif", "uint8", "uint16"]);
+    assert!(!dir.path("out.zarr").exists());
+}
+
+#[test]
+fn a_job_file_replaces_nothing_but_a_job_file() {
+    let dir = Dir::new();
+    dir.volume("in.npy", &[4, 5, 6]);
+    fs::write(dir.path("notes.txt"), "mine").unwrap();
+    fs::write(dir.path("other.json"), "{}").unwrap();
+    let before = fs::read(dir.path("in.npy")).unwrap();
+    let plan = |place: &str| dir.call(&["plan", "in.npy", "out.zarr", "--write-job", place]);
+    plan("in.npy").refused(2, &["--write-job", "input in.npy"]);
+    plan("out.zarr").refused(2, &["--write-job", "output out.zarr"]);
+    plan("out.zarr.volchunk").refused(2, &["--write-job", "output out.zarr"]);
+    plan("notes.txt").refused(1, &["--write-job", "notes.txt", "no volchunk job"]);
+    plan("other.json").refused(1, &["--write-job", "other.json", "no volchunk job"]);
+    plan("none/job.json").refused(1, &["--write-job", "none/job.json"]);
+    assert_eq!(fs::read(dir.path("in.npy")).unwrap(), before);
+    assert_eq!(fs::read_to_string(dir.path("notes.txt")).unwrap(), "mine");
+    assert_eq!(dir.names(), ["in.npy", "notes.txt", "other.json"]);
+    plan("job.json").done();
+    dir.call(&["plan", "in.npy", "next.zarr", "--write-job", "job.json"]).done();
+    assert!(fs::read_to_string(dir.path("job.json")).unwrap().contains("next.zarr"));
+}
+
+#[test]
+fn the_demo_replaces_only_its_own() {
+    let dir = Dir::new();
+    dir.volume("in.npy", &[4, 5, 6]);
+    for name in ["cells.zarr", "filtered.zarr", "demo.png"] {
+        match name {
+            "demo.png" => fs::write(dir.path(name), "my picture").unwrap(),
+            _ => drop(dir.call(&["run", "in.npy", name]).done()),
+        }
+        dir.call(&["demo", "--dir", "."]).refused(1, &["--dir", name, "another folder"]);
+        assert_eq!(dir.names().len(), 2, "{name}: nothing was made or removed");
+        match name {
+            "demo.png" => {
+                assert_eq!(fs::read_to_string(dir.path(name)).unwrap(), "my picture");
+                fs::remove_file(dir.path(name)).unwrap();
+            }
+            _ => {
+                dir.call(&["info", name]).done();
+                fs::remove_dir_all(dir.path(name)).unwrap();
+            }
+        }
+    }
+    dir.call(&["demo", "--dir", "new"]).done();
+    dir.call(&["demo", "--dir", "new"]).done();
+}
+
+/// JSON holds no such path, but a run does not depend on that.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_path_that_is_no_unicode_works() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let dir = Dir::new();
+    dir.volume("in.npy", &[4, 5, 6]);
+    let name = OsStr::from_bytes(b"in\xff.npy");
+    fs::rename(dir.path("in.npy"), dir.path("").join(name)).unwrap();
+    let call = |command: &str, more: &[&str]| {
+        let mut command = dir.command(&[command]);
+        util::Outcome::of(command.arg(name).args(more).output().unwrap())
+    };
+    for output in ["out.zarr", "out.npy"] {
+        call("run", &[output]).done();
+        assert!(call("run", &[output]).done().stdout.contains("already complete"));
+    }
+    call("plan", &["o.zarr", "--write-job", "job.json"]).refused(2, &["not Unicode"]);
+    assert!(!dir.path("job.json").exists());
 }
 
 #[test]

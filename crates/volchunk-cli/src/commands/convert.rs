@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use volchunk::{Error, Pipeline, Plan, Result, VolumeInfo};
-use volchunk_io::{Format, Pyramid};
+use volchunk_io::Pyramid;
 use volchunk_ops::{OpSpec, bind_chain};
 
 use super::run::{Manner, Running, begin, carry_out};
@@ -12,7 +12,7 @@ use crate::{
     config::{Config, Limits},
     output::print,
     prepare::{Prepared, plan_for, prepare},
-    report,
+    report::{self, Done},
 };
 
 /// A level whose spatial axes are no longer than this is coarse enough to be the last.
@@ -23,17 +23,12 @@ pub(crate) fn convert(args: &ConvertArgs, cancel: &AtomicBool) -> Result<()> {
     let mut config =
         Config::from_args(&args.input, &args.output, &[], &args.divide, &args.describe)?;
     config.pyramid = args.pyramid;
-    if args.pyramid && config.format != Format::Zarr {
-        return Err(Error::argument(format!(
-            "--pyramid: the output {} has no levels; legal: with .zarr",
-            args.output.display()
-        )));
-    }
+    config.check_storage()?;
     let limits = Limits::from_args(&args.limits)?;
     let prepared = prepare(config, limits)?;
     let manner = Manner::from_args(&args.manner, cancel);
     if args.pyramid {
-        pyramid(&prepared, limits, manner)
+        pyramid(&prepared, limits, "converting", manner)
     } else {
         carry_out(&prepared, "converting", manner)
     }
@@ -46,7 +41,12 @@ struct Level {
 }
 
 /// Writes all levels: each is the one before at half the sampling, so that none is read twice.
-fn pyramid(base: &Prepared, limits: Limits, manner: Manner<'_>) -> Result<()> {
+pub(super) fn pyramid(
+    base: &Prepared,
+    limits: Limits,
+    what: &'static str,
+    manner: Manner<'_>,
+) -> Result<()> {
     if !volchunk_io::ome_describable(&base.plan.output) {
         return Err(Error::argument(format!(
             "--pyramid: OME-Zarr cannot describe the axes {}; legal: t, c and two or three of \
@@ -70,18 +70,19 @@ fn pyramid(base: &Prepared, limits: Limits, manner: Manner<'_>) -> Result<()> {
         .map(|plan| plan.output.clone())
         .collect();
     let output = Pyramid::create(&base.config.output, &infos, &base.create_options()?)?;
-    let job = Running { config: &base.config, what: "converting", manner };
-    let mut report = job.run(&base.plan, &base.pipeline, &*base.source, &*output.sink(0)?)?;
+    let job = Running { config: &base.config, what, manner };
+    let report = job.run(&base.plan, &base.pipeline, &*base.source, &*output.sink(0)?)?;
+    let mut done = Done::of(&report, &base.plan);
     for (k, level) in coarser.iter().enumerate() {
         let job = Running { what: "halving", ..job };
         let (source, sink) = (output.source(k)?, output.sink(k + 1)?);
-        report.elapsed += job.run(&level.plan, &level.pipeline, &*source, &*sink)?.elapsed;
+        let report = job.run(&level.plan, &level.pipeline, &*source, &*sink)?;
+        done.add(&Done::of(&report, &level.plan));
     }
     output.finish()?;
     if !manner.quiet {
-        report.peak_memory = volchunk::os::peak_resident_memory();
         let coarsest = infos.last().map_or(String::new(), |i| report::shape(&i.shape));
-        let summary = report::summary(base, &report);
+        let summary = report::summary(base, &done);
         print(&format!("{summary} It has {} levels, the coarsest {coarsest}.\n", infos.len()))?;
     }
     Ok(())

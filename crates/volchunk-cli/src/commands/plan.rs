@@ -17,7 +17,7 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<()> {
         Config::from_args(&args.input, &args.output, &args.ops, &args.divide, &args.describe)?;
     let prepared = prepare(config, Limits::from_args(&args.limits)?)?;
     if let Some(path) = &args.write_job {
-        Job::of(&prepared)?.write(path)?;
+        Job::write_plan(&prepared, path).map_err(|e| e.context("--write-job"))?;
     }
     if args.json {
         return print(&format!("{:#}\n", report::plan_json(&prepared)));

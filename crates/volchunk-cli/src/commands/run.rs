@@ -5,6 +5,7 @@ use std::{fs, sync::atomic::AtomicBool};
 use volchunk::{Control, Error, Pipeline, Plan, Report, Result, Sink, Source};
 use volchunk_io::{Format, companion_path, create, partial_path, remove_output};
 
+use super::convert::pyramid;
 use crate::{
     args::{self, RunArgs},
     config::{Config, Limits},
@@ -12,7 +13,7 @@ use crate::{
     output::print,
     prepare::{Prepared, Start, prepare},
     progress::Display,
-    report,
+    report::{self, Done},
 };
 
 /// How a command that writes behaves.
@@ -41,8 +42,12 @@ pub(crate) fn run(args: &RunArgs, cancel: &AtomicBool) -> Result<()> {
         }
         _ => return Err(Error::argument("INPUT and OUTPUT are missing; legal: both, or --job")),
     };
-    let prepared = prepare(config, Limits::from_args(&args.limits)?)?;
+    let limits = Limits::from_args(&args.limits)?;
+    let prepared = prepare(config, limits)?;
     let manner = Manner::from_args(&args.manner, cancel);
+    if prepared.config.pyramid {
+        return pyramid(&prepared, limits, "filtering", manner);
+    }
     carry_out(&prepared, "filtering", manner)
 }
 
@@ -56,7 +61,7 @@ pub(crate) fn carry_out(prepared: &Prepared, what: &'static str, manner: Manner<
     let running = Running { config: &prepared.config, what, manner };
     let report = running.run(&prepared.plan, &prepared.pipeline, &*prepared.source, &*sink)?;
     if !manner.quiet {
-        print(&format!("{}\n", report::summary(prepared, &report)))?;
+        print(&format!("{}\n", report::summary(prepared, &Done::of(&report, &prepared.plan))))?;
     }
     Ok(())
 }
@@ -85,7 +90,7 @@ fn record_job(prepared: &Prepared) -> Result<()> {
     let folder = companion_path(&prepared.config.output);
     let fail = |e| Error::io(format_args!("writing {}", folder.display()), e);
     fs::create_dir_all(&folder).map_err(fail)?;
-    Job::of(prepared)?.write(&folder.join("job.json"))
+    Job::of(prepared)?.record(&folder.join("job.json"))
 }
 
 /// What the runs of one output have in common.

@@ -1,6 +1,7 @@
 //! `volchunk demo`: a volume of cells, filtered in chunks, checked against the whole.
 
 mod cells;
+mod own;
 mod picture;
 
 use std::{
@@ -10,12 +11,10 @@ use std::{
 };
 
 use volchunk::{
-    ArraySink, Buffer, Control, Error, ErrorKind, Pipeline, PlanRequest, Region, Result, Scratch,
-    Source, StorageRequest, plan,
+    ArraySink, Buffer, Control, Error, Pipeline, PlanRequest, Region, Result, Scratch, Source,
+    StorageRequest, plan,
 };
-use volchunk_io::{
-    CreateOptions, Format, OutputState, create, open, output_state, remove_output, write_overhead,
-};
+use volchunk_io::{CreateOptions, Format, create, open, remove_output, write_overhead};
 
 use crate::{
     args::{self, DemoArgs},
@@ -35,16 +34,10 @@ const CHUNK: &str = "16,128,128";
 pub(crate) fn demo(args: &DemoArgs, cancel: &AtomicBool) -> Result<()> {
     let dir = folder(args.dir.as_deref())?;
     let (cells, filtered) = (dir.join("cells.zarr"), dir.join("filtered.zarr"));
+    let picture = dir.join("demo.png");
+    own::check(&cells, &filtered, OP, &picture)?;
     for output in [&cells, &filtered] {
-        match output_state(output)? {
-            OutputState::Foreign => {
-                return Err(Error::new(
-                    ErrorKind::Exists,
-                    format!("--dir: {} is there, and volchunk did not make it", output.display()),
-                ));
-            }
-            _ => remove_output(output)?,
-        }
+        remove_output(output)?;
     }
     let volume = Cells::new([64, 512, 512]);
     print(&format!(
@@ -77,7 +70,6 @@ pub(crate) fn demo(args: &DemoArgs, cancel: &AtomicBool) -> Result<()> {
     if differ > 0 {
         return Err(Error::data("the chunked result is not the whole result: please report it"));
     }
-    let picture = dir.join("demo.png");
     picture::draw(&picture, &volume, &whole, prepared.plan.grid.chunk_shape())?;
     print(&format!(
         "4. A picture: brightest voxels along z, before (with the chunks' borders) and after\n   → {}\n",
@@ -111,7 +103,8 @@ fn write_cells(volume: &Cells, path: &Path, cancel: &AtomicBool) -> Result<()> {
         read_overhead: volume.read_overhead(),
         write_overhead: &|info| write_overhead(Format::Zarr, info, &CreateOptions::default()),
     })?;
-    let sink = create(path, &plan.output, &CreateOptions::default())?;
+    let options = CreateOptions { attributes: Some(own::attributes()), ..CreateOptions::default() };
+    let sink = create(path, &plan.output, &options)?;
     let control = Control { cancel, ..Control::default() };
     volchunk::run(&plan, &pipeline, &[volume], &*sink, control).map(|_| ())
 }

@@ -4,7 +4,7 @@ use std::{fs::File, io::BufWriter, path::Path};
 
 use volchunk::{Buffer, Error, Result, Source};
 
-use super::for_each_plane;
+use super::{for_each_plane, own::SOFTWARE};
 
 /// Columns between the two halves.
 const GAP: usize = 8;
@@ -48,6 +48,7 @@ pub(super) fn draw(path: &Path, before: &dyn Source, after: &Buffer, chunk: &[u6
         png::Encoder::new(BufWriter::new(file), (2 * width + GAP) as u32, height as u32);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_compression(png::Compression::High);
+    encoder.add_text_chunk("Software".into(), SOFTWARE.into()).map_err(fail)?;
     let mut writer = encoder.write_header().map_err(fail)?;
     writer.write_image_data(&pixels).map_err(fail)?;
     writer.finish().map_err(fail)

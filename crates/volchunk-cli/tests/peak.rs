@@ -1,0 +1,79 @@
+//! The projected peak is a promise: what the process is measured to hold never exceeds it.
+
+// Elsewhere the measure is another one, and freed memory may stay with the process.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)]
+
+mod util;
+
+use util::Dir;
+
+const OPS: [&[&str]; 8] = [
+    &[],
+    &["gaussian:sigma=2"],
+    &["cast:dtype=float64", "gaussian:sigma=1"],
+    &["gaussian:sigma=1.5:boundary=wrap", "clip:max=30000", "cast:dtype=uint16"],
+    &["rescale:factor=1.5"],
+    &["rescale:factor=0.4:order=0", "multiply:value=2"],
+    &["downsample:factor=2", "gaussian:sigma=1"],
+    &["transpose:axes=xyz"],
+];
+const OUTPUTS: [&str; 3] = ["zarr", "npy", "tif"];
+const CHUNKS: [&str; 4] = ["16", "64", "8,512,512", "512"];
+const WORKERS: [&str; 3] = ["1", "2", "4"];
+
+/// Bytes of a number and unit such as `1.5 MiB`, as the summary rounds them.
+fn bytes(text: &str) -> f64 {
+    let (number, unit) = text.trim().split_once(' ').unwrap();
+    let power = ["bytes", "KiB", "MiB", "GiB"].iter().position(|u| *u == unit).unwrap();
+    number.parse::<f64>().unwrap() * 1024f64.powi(power as i32)
+}
+
+#[test]
+fn the_measured_peak_is_at_most_the_projected() {
+    let dir = Dir::new();
+    // 3 MiB and 23 MiB of uint16: the process itself matters beside one, hardly beside the other.
+    let mut inputs = Vec::new();
+    for (size, shape) in [("small", [48, 192, 192]), ("large", [80, 384, 392])] {
+        for ending in ["npy", "zarr", "tif"] {
+            dir.volume(&format!("{size}.{ending}"), &shape);
+            inputs.push(format!("{size}.{ending}"));
+        }
+        let (npy, zarr) = (format!("{size}.npy"), format!("{size}-shards.zarr"));
+        let stored = ["--storage-chunk", "16", "--shard", "64", "--chunk", "64", "-q"];
+        dir.call(&[&["convert", &npy, &zarr], &stored[..]].concat()).done();
+        inputs.push(zarr);
+    }
+    let mut violations = Vec::new();
+    let mut call = |args: &[&str]| {
+        let text = dir.call(args).done().stdout;
+        let (_, peak) = text.split_once("Peak memory: ").unwrap();
+        let (measured, rest) = peak.split_once(" measured, ").unwrap();
+        let (projected, _) = rest.split_once(" projected").unwrap();
+        if bytes(measured) > bytes(projected) {
+            violations.push(format!("{measured} > {projected}: {}", args.join(" ")));
+        }
+    };
+    // Every op on every input; output, chunk and workers go around at different paces.
+    for (k, (ops, input)) in
+        OPS.iter().flat_map(|ops| inputs.iter().map(move |i| (ops, i))).enumerate()
+    {
+        // Few of the large: they take a second each.
+        if input.starts_with("large") && !k.is_multiple_of(5) {
+            continue;
+        }
+        // A TIFF holds no axes but tczyx.
+        let ending =
+            if ops.contains(&"transpose:axes=xyz") { "zarr" } else { OUTPUTS[(k / 3 + k) % 3] };
+        let output = format!("out.{ending}");
+        let (chunk, workers) = (CHUNKS[(k / 8 + k) % 4], WORKERS[(k / 9 + k / 2) % 3]);
+        let mut args = vec!["run", input, &output, "--chunk", chunk, "--workers", workers];
+        args.extend(["--force", "--memory", "8GiB"]);
+        args.extend(ops.iter().flat_map(|op| ["--op", op]));
+        call(&args);
+    }
+    for input in inputs.iter().filter(|i| i.starts_with("small")) {
+        call(&["convert", input, "levels.zarr", "--pyramid", "--force", "--chunk", "32"]);
+    }
+    assert!(violations.is_empty(), "measured > projected:\n{}", violations.join("\n"));
+}
