@@ -312,6 +312,9 @@ fn ctrl_c_stops_and_leaves_nothing_that_looks_complete() {
         while !dir.path(begun).exists() && started.elapsed() < Duration::from_secs(60) {
             std::thread::sleep(Duration::from_millis(10));
         }
+        // Meanwhile nobody else may write there, with --force either.
+        dir.call(&["run", "in.npy", output, "--op", "clip:min=1", "--force"])
+            .refused(1, &["another process is writing", output]);
         let id = child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
         let sent = Instant::now();

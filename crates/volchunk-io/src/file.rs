@@ -26,11 +26,13 @@ impl CountedFile {
     /// I/O; names the file.
     pub fn open(path: &Path) -> Result<Self> {
         let fail = |e| Error::io(format_args!("opening {}", path.display()), e);
-        let file = File::open(path).map_err(fail)?;
-        let meta = file.metadata().map_err(fail)?;
-        if meta.is_dir() {
-            return Err(Error::argument(format!("{} is a folder, not a file", path.display())));
+        // Looked at before it is opened: opening a pipe would wait for a writer.
+        let meta = fs::metadata(path).map_err(fail)?;
+        if !meta.is_file() {
+            let what = if meta.is_dir() { "a folder" } else { "a pipe or device" };
+            return Err(Error::argument(format!("{} is {what}, not a file", path.display())));
         }
+        let file = File::open(path).map_err(fail)?;
         Ok(Self { file, path: path.to_owned(), len: meta.len(), read: AtomicU64::new(0) })
     }
 

@@ -1,14 +1,13 @@
 //! Which format a path means, and the two ways in: [`open`] and [`create`].
 
-use std::{
-    fs::{self, File},
-    io::{self, Read},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use volchunk::{Error, ErrorKind, Result, Sink, Source, VolumeInfo};
 
-use crate::{file::partial_path, flat, npy, tiff, zarr};
+use crate::{
+    file::{CountedFile, partial_path},
+    flat, npy, tiff, zarr,
+};
 
 /// A format that volumes are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,12 +46,12 @@ impl Format {
     /// # Errors
     /// I/O; nothing that volchunk reads: says what stands there and what would be legal.
     pub fn of_input(path: &Path) -> Result<Self> {
-        let fail = |e| Error::io(format_args!("opening {}", path.display()), e);
         if fs::metadata(path).map_err(|e| missing(path, e))?.is_dir() {
             return of_folder(path);
         }
-        let mut start = Vec::with_capacity(8);
-        File::open(path).map_err(fail)?.take(8).read_to_end(&mut start).map_err(fail)?;
+        let file = CountedFile::open(path)?;
+        let mut start = vec![0; file.len().min(8) as usize];
+        file.read_exact_at(&mut start, 0)?;
         match start.as_slice() {
             [] => Err(Error::data(format!("{} is empty: 0 bytes", path.display()))),
             b if b.starts_with(npy::MAGIC) => Ok(Self::Npy),

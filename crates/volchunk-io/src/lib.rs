@@ -5,12 +5,14 @@
 //!
 //! - [`open`], [`create`], [`Format`]: which format a path means.
 //! - [`describe`]: axes and voxel size that the user gives.
-//! - [`output_state`], [`remove_output`], [`same_or_inside`]: what stands where an output is to go.
+//! - [`output_state`], [`remove_output`], [`same_or_inside`], [`OutputLock`]: what stands where an
+//!   output is to go, and who may write there.
 
 mod describe;
 mod file;
 mod flat;
 mod format;
+mod lock;
 mod npy;
 mod output;
 mod tiff;
@@ -19,5 +21,6 @@ mod zarr;
 pub use describe::describe;
 pub use file::{CountedFile, companion_path, partial_path};
 pub use format::{CreateOptions, Format, create, open, write_overhead};
+pub use lock::OutputLock;
 pub use output::{OutputState, output_state, remove_output, same_or_inside};
 pub use zarr::{Pyramid, ome_describable};

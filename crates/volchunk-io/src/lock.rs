@@ -72,8 +72,8 @@ impl Drop for OutputLock {
 #[cfg(unix)]
 fn is_still_there(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let id = |m: fs::Metadata| (m.dev(), m.ino());
-    matches!((file.metadata(), fs::metadata(path)), (Ok(a), Ok(b)) if id(a) == id(b))
+    let id = |m: &fs::Metadata| (m.dev(), m.ino());
+    matches!((file.metadata(), fs::metadata(path)), (Ok(a), Ok(b)) if id(&a) == id(&b))
 }
 
 /// Elsewhere a file that is open cannot be removed.

@@ -85,8 +85,8 @@ pub fn remove_output(path: &Path) -> Result<()> {
         };
         match kind {
             Kind::Link => return refuse("a symbolic link"),
-            Kind::Folder if place == companion && !holds_only(&place, &["job.json"]) => {
-                return refuse("a folder that holds more than volchunk's job.json");
+            Kind::Folder if place == companion && !holds_only(&place, &["job.json", "lock"]) => {
+                return refuse("a folder that holds more than volchunk's job.json and lock");
             }
             Kind::Folder if place != companion && !is_zarr(&place) && !holds_only(&place, &[]) => {
                 return refuse("a folder that is no Zarr store");
@@ -99,6 +99,16 @@ pub fn remove_output(path: &Path) -> Result<()> {
             Kind::Folder if place == *path && is_zarr(&place) => {
                 zarr::remove(&place)?;
                 continue;
+            }
+            Kind::Folder if place == companion => {
+                // A lock in it is its holder's, who removes the folder with it.
+                match fs::remove_file(place.join("job.json")) {
+                    Err(e) if e.kind() != IoKind::NotFound => Err(e),
+                    _ => {
+                        let _ = fs::remove_dir(&place);
+                        Ok(())
+                    }
+                }
             }
             Kind::Folder => fs::remove_dir_all(&place),
             _ => fs::remove_file(&place),

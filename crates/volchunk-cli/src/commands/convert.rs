@@ -62,9 +62,7 @@ pub(super) fn pyramid(
             None => break,
         }
     }
-    if !begin(base, manner)? {
-        return Ok(());
-    }
+    let Some(_lock) = begin(base, manner)? else { return Ok(()) };
     let infos: Vec<VolumeInfo> = std::iter::once(&base.plan)
         .chain(coarser.iter().map(|level| &level.plan))
         .map(|plan| plan.output.clone())

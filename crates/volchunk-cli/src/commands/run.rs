@@ -3,7 +3,7 @@
 use std::{fs, sync::atomic::AtomicBool};
 
 use volchunk::{Control, Error, Pipeline, Plan, Report, Result, Sink, Source};
-use volchunk_io::{Format, companion_path, create, partial_path, remove_output};
+use volchunk_io::{Format, OutputLock, companion_path, create, partial_path, remove_output};
 
 use super::convert::pyramid;
 use crate::{
@@ -53,9 +53,7 @@ pub(crate) fn run(args: &RunArgs, cancel: &AtomicBool) -> Result<()> {
 
 /// Carries out a prepared job, and tells what it did.
 pub(crate) fn carry_out(prepared: &Prepared, what: &'static str, manner: Manner<'_>) -> Result<()> {
-    if !begin(prepared, manner)? {
-        return Ok(());
-    }
+    let Some(_lock) = begin(prepared, manner)? else { return Ok(()) };
     let sink = create(&prepared.config.output, &prepared.plan.output, &prepared.create_options()?)?;
     record_job(prepared)?;
     let running = Running { config: &prepared.config, what, manner };
@@ -66,20 +64,26 @@ pub(crate) fn carry_out(prepared: &Prepared, what: &'static str, manner: Manner<
     Ok(())
 }
 
-/// Makes room for the output. False: there is nothing to do.
-pub(crate) fn begin(prepared: &Prepared, manner: Manner<'_>) -> Result<bool> {
+/// Makes room for the output, and takes the right to write it. None: there is nothing to do.
+pub(crate) fn begin(prepared: &Prepared, manner: Manner<'_>) -> Result<Option<OutputLock>> {
     let output = &prepared.config.output;
-    match prepared.start(manner.force)? {
-        Start::Fresh => {}
-        Start::Replace => remove_output(output)?,
-        Start::AlreadyComplete => {
-            if !manner.quiet {
-                print(&format!("{}: already complete\n", output.display()))?;
+    // Looked at first, so that nothing is touched where nothing is to be done.
+    if prepared.start(manner.force)? != Start::AlreadyComplete {
+        let lock = OutputLock::take(output)?;
+        // And again: it may have been finished while we came.
+        match prepared.start(manner.force)? {
+            Start::Fresh => return Ok(Some(lock)),
+            Start::Replace => {
+                remove_output(output)?;
+                return Ok(Some(lock));
             }
-            return Ok(false);
+            Start::AlreadyComplete => {}
         }
     }
-    Ok(true)
+    if !manner.quiet {
+        print(&format!("{}: already complete\n", output.display()))?;
+    }
+    Ok(None)
 }
 
 /// Keeps the job beside an output that has no attributes of its own.
