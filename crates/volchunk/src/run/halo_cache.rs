@@ -295,12 +295,21 @@ impl<'a> HaloCache<'a> {
         let (part_end, unit_end) = (part.stop(0), self.box_of(index).stop(0));
         let early = (part_end - index[0] * self.unit[0]) * 4 <= unit_end - index[0] * self.unit[0];
         if !early {
-            let (fits, all, keep) = plan(self.later_boxes(number, index, unit_end));
+            let (fits, all, keep) = plan(self.later_boxes(number, index, |_| true));
+            // Half of the budget is for strips: they save most for what they hold.
+            if fits && self.bytes_of(&keep) <= room.saturating_sub(self.budget / 2) {
+                return (all, keep);
+            }
+            // No room to hold it for its owner, but for the strips that others need: then it is
+            // decoded twice, not for each of them.
+            let quarter = self.box_of(index).voxels() / 4;
+            let strips = self.later_boxes(number, index, |b| b.voxels() <= quarter);
+            let (fits, all, keep) = plan(strips);
             if fits {
                 return (all, keep);
             }
         }
-        let (fits, all, keep) = plan(self.later_boxes(number, index, part_end));
+        let (fits, all, keep) = plan(self.later_boxes(number, index, |b| b.stop(0) <= part_end));
         if fits { (all, keep) } else { (part.clone(), Vec::new()) }
     }
 
@@ -308,9 +317,14 @@ impl<'a> HaloCache<'a> {
         boxes.iter().map(|b| b.voxels() as usize * self.source.info().dtype.size()).sum()
     }
 
-    /// The boxes of the storage chunk at `index` that chunks behind `number` need and that end at
-    /// `stop` on the first axis at the latest; one within another is left out.
-    fn later_boxes(&self, number: u64, index: &[u64], stop: u64) -> Vec<Region> {
+    /// The boxes of the storage chunk at `index` that chunks behind `number` need, of those that
+    /// `accept` takes; one within another is left out.
+    fn later_boxes(
+        &self,
+        number: u64,
+        index: &[u64],
+        accept: impl Fn(&Region) -> bool,
+    ) -> Vec<Region> {
         let mut boxes: Vec<Region> = Vec::new();
         let touch: Vec<&[(u64, Range<u64>)]> =
             self.axes.iter().zip(index).map(|(axis, &s)| axis.touching(s)).collect();
@@ -319,7 +333,7 @@ impl<'a> HaloCache<'a> {
         const MANY: u64 = 512;
         if self.touching(index) > MANY {
             let whole = self.box_of(index);
-            return if whole.stop(0) <= stop { vec![whole] } else { Vec::new() };
+            return if accept(&whole) { vec![whole] } else { Vec::new() };
         }
         let mut chunk: Coords = smallvec::smallvec![0; self.grid.ndim()];
         product(&spans, &mut |choice| {
@@ -331,7 +345,7 @@ impl<'a> HaloCache<'a> {
             }
             let ranges = choice.iter().enumerate().map(|(a, &k)| touch[a][k as usize].1.clone());
             let needed = Region::from_ranges(ranges);
-            if needed.stop(0) <= stop && !boxes.iter().any(|b| b.contains(&needed)) {
+            if accept(&needed) && !boxes.iter().any(|b| b.contains(&needed)) {
                 boxes.retain(|b| !needed.contains(b));
                 boxes.push(needed);
             }
@@ -367,7 +381,7 @@ impl<'a> HaloCache<'a> {
         if entry.reading || entry.held.len() != 1 || entry.held[0].region != self.box_of(index) {
             return;
         }
-        let keep = self.later_boxes(number, index, u64::MAX);
+        let keep = self.later_boxes(number, index, |_| true);
         if self.bytes_of(&keep) * 2 > entry.held[0].bytes() {
             return;
         }

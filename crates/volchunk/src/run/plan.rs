@@ -363,7 +363,7 @@ fn halo_cache_bytes(request: &PlanRequest<'_>, visits: &[Visit]) -> u64 {
                 span.min(info.shape[a]).div_ceil(storage.chunk[a])
             })
             .fold(decoded, u64::saturating_mul);
-        wanted = wanted.saturating_add(layer.min(BOUND.max(6 * decoded)));
+        wanted = wanted.saturating_add(layer.min(BOUND.max(9 * decoded)));
     }
     wanted
 }
