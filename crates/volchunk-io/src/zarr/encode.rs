@@ -28,8 +28,8 @@ fn no_memory() -> Error {
 /// Encodes `bytes` as one frame with its content size; returns a buffer, to be given back, and the
 /// encoded length in it.
 ///
-/// In one call: a stream through a small window makes the library search two segments for each
-/// match, which takes twice the time. Of the buffer only what is written becomes resident.
+/// In one call, which copies no input into a window. Of a fresh buffer only what is written becomes
+/// resident.
 ///
 /// # Errors
 /// No memory for the context.
