@@ -99,6 +99,7 @@ pub(crate) fn plan_for(
         storage,
         workers: limits.workers,
         memory: limits.memory,
+        held: 0,
         read_overhead,
         write_overhead: &|info| write_overhead(config.format, info, &CreateOptions::default()),
     };

@@ -5,13 +5,23 @@
 
 mod array;
 mod error;
+mod function;
+mod job;
 mod merge;
+mod object;
+mod source;
 
 use pyo3::prelude::*;
 
 /// The functions of the core that the Python package wraps.
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use crate::job::Job;
+
+    #[pymodule_export]
+    use crate::source::{array_source, default_axes, object_source};
+
     #[pymodule_export]
     use crate::merge::{join_cores, merge_points, merged_lengths};
 }
