@@ -6,12 +6,16 @@
 mod array;
 mod error;
 mod merge;
+mod volume;
 
 use pyo3::prelude::*;
 
-/// The functions of the core that the Python package wraps.
+/// What the Python package wraps.
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::merge::{join_cores, merge_points, merged_lengths};
+    use crate::{
+        merge::{join_cores, merge_points, merged_lengths},
+        volume::FileSource,
+    };
 }
