@@ -10,6 +10,7 @@ mod job;
 mod merge;
 mod object;
 mod source;
+mod volume;
 
 use pyo3::prelude::*;
 
@@ -17,11 +18,10 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::job::Job;
-
-    #[pymodule_export]
-    use crate::source::{array_source, default_axes, object_source};
-
-    #[pymodule_export]
-    use crate::merge::{join_cores, merge_points, merged_lengths};
+    use crate::{
+        job::Job,
+        merge::{join_cores, merge_points, merged_lengths},
+        source::{array_source, default_axes, object_source},
+        volume::FileSource,
+    };
 }
