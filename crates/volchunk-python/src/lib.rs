@@ -6,6 +6,8 @@
 mod array;
 mod error;
 mod merge;
+#[cfg(unix)]
+mod shared;
 
 use pyo3::prelude::*;
 
@@ -14,4 +16,8 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use crate::merge::{join_cores, merge_points, merged_lengths};
+
+    #[cfg(unix)]
+    #[pymodule_export]
+    use crate::shared::SharedMemory;
 }
