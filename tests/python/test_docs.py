@@ -3,10 +3,10 @@
 import doctest
 
 import pytest
-from volchunk import _merge, _pool, _settings, _shared, _split, chunking
+from volchunk import _merge, _pool, _processes, _settings, _shared, _split, chunking
 
 
-@pytest.mark.parametrize("module", [_merge, _pool, _settings, _shared, _split, chunking])
+@pytest.mark.parametrize("module", [_merge, _pool, _processes, _settings, _shared, _split, chunking])
 def test_examples(module):
     import numpy as np
 

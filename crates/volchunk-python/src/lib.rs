@@ -11,6 +11,8 @@ mod merge;
 mod object;
 mod source;
 mod volume;
+#[cfg(unix)]
+mod shared;
 
 use pyo3::prelude::*;
 
@@ -24,4 +26,8 @@ mod _native {
         source::{array_source, default_axes, object_source},
         volume::FileSource,
     };
+
+    #[cfg(unix)]
+    #[pymodule_export]
+    use crate::shared::SharedMemory;
 }
