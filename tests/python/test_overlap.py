@@ -423,10 +423,13 @@ def test_bad_points(kind, words, returned):
 
 
 def test_memory_cap_is_kept_in_the_plan():
-    image = np.zeros((64, 64, 64), np.uint8)
-    with pytest.raises(MemoryError, match="memory.*would fit"):
-        volchunk.map_overlap(lambda b: b, image, depth=0, chunks=64, workers=1,
-                             memory=resident() + (17 << 20))
+    image = np.zeros((256, 256, 256), np.uint8)
+    cap = resident() + (60 << 20)
+    with pytest.raises(MemoryError, match="^memory: .*chunk .* would fit"):
+        volchunk.map_overlap(lambda b: b, image, depth=0, chunks=256, dtype="u1", memory=cap)
+    seen = []
+    volchunk.map_overlap(lambda b: seen.append(b.nbytes) or b, image, depth=0, dtype="u1", memory=cap)
+    assert max(seen) < 20 << 20
 
 
 def resident():

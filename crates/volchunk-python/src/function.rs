@@ -92,7 +92,13 @@ impl Function {
             }
             let stop = (map.start() + map.len() as i64).clamp(0, n as i64) as u64;
             let start = map.start().clamp(0, n as i64) as u64;
-            AxisMap::new(Boundary::Nearest, start as i64, stop as i64, n, std::slice::from_ref(&(start..stop)))
+            AxisMap::new(
+                Boundary::Nearest,
+                start as i64,
+                stop as i64,
+                n,
+                std::slice::from_ref(&(start..stop)),
+            )
         });
         Block {
             view: block.view.clone(),

@@ -311,6 +311,12 @@ impl FunctionArgs {
     }
 }
 
+/// Bytes as text, such as `8GB`.
+#[pyfunction]
+pub(crate) fn parse_bytes(memory: &str) -> PyResult<u64> {
+    volchunk_cli::parse_bytes(memory, "memory").map_err(to_python)
+}
+
 /// Takes results and drops them.
 struct Nowhere(VolumeInfo);
 

@@ -9,10 +9,10 @@ mod function;
 mod job;
 mod merge;
 mod object;
-mod source;
-mod volume;
 #[cfg(unix)]
 mod shared;
+mod source;
+mod volume;
 
 use pyo3::prelude::*;
 
@@ -21,7 +21,7 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use crate::{
-        job::Job,
+        job::{Job, parse_bytes},
         merge::{join_cores, merge_points, merged_lengths},
         source::{array_source, default_axes, object_source},
         volume::FileSource,

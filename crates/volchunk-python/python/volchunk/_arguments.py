@@ -68,9 +68,10 @@ class Axes:
         if not isinstance(value, Sequence) or isinstance(value, str):
             value = [one(value)] * len(self.spatial)
         else:
-            value = [one(given) for given in value]
-            if len(value) == len(self):
-                return value
+            values = [one(given) for given in value]
+            if len(values) == len(self):
+                return values
+            value = values
         if len(value) != len(self.spatial):
             legal = sorted({1, len(self.spatial), len(self)})
             raise ValueError(

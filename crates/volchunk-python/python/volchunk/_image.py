@@ -33,7 +33,8 @@ class Image:
             image = open_volume(image)
         if isinstance(image, Volume):
             self.source = image._source
-            self.axes = Axes(image.axes, image._spatial)
+            kinds = self.source.info()["kinds"]
+            self.axes = Axes(image.axes, [a for a, kind in enumerate(kinds) if kind == "space"])
         else:
             self.source, ndim = _source(image)
             names = _native.default_axes(ndim)
@@ -69,8 +70,10 @@ def legal_dtype(dtype: Any, what: str) -> np.dtype[Any]:
     except TypeError:
         found = None
     if found is None or found.name not in DTYPES:
-        raise TypeError(f"{what} has dtype {dtype}; legal: {', '.join(DTYPES)}")
-    return found.newbyteorder("=")
+        shown = dtype if found is None else found
+        raise TypeError(f"{what} has dtype {shown}; legal: {', '.join(DTYPES)}")
+    native: np.dtype[Any] = found.newbyteorder("=")
+    return native
 
 
 def unit_of(array: Any) -> list[int] | None:

@@ -15,6 +15,7 @@ __all__ = [
     "merge_points",
     "merged_lengths",
     "object_source",
+    "parse_bytes",
 ]
 
 @type_check_only
@@ -69,6 +70,7 @@ def array_source(array: npt.NDArray[Any], dtype: str) -> Source: ...
 def object_source(
     object: Any, shape: list[int], dtype: str, chunk: list[int] | None
 ) -> Source: ...
+def parse_bytes(memory: str) -> int: ...
 def default_axes(ndim: int) -> list[str]: ...
 
 if sys.platform != "win32":
