@@ -1,5 +1,6 @@
 """Divide image volumes into overlapping chunks, work on every core, reassemble without seams.
 
+- `volchunk.open`: a volume in files as an array that is read where it is indexed.
 - `volchunk.chunking`: split, merge, shared arrays and process pools; every name of
   ``magmap.cv.chunking``.
 - `volchunk.magmap`: puts it into an installed MagellanMapper.
@@ -7,5 +8,6 @@
 """
 
 from volchunk._settings import Settings, settings
+from volchunk._volume import Volume, open
 
-__all__ = ["Settings", "settings"]
+__all__ = ["Settings", "Volume", "open", "settings"]
