@@ -101,9 +101,10 @@ def test_basic_indices_are_numpys(volumes, kind, index):
 def loose_indices(draw):
     """Indices that may reach outside, step far, repeat, mix arrays and slices."""
     ends = st.none() | st.integers(-20, 20)
+    steps = st.none() | st.integers(-20, -1) | st.integers(1, 20)
     entry = st.one_of(
         st.integers(-15, 15),
-        st.builds(slice, ends, ends, st.none() | st.integers(-20, 20)),
+        st.builds(slice, ends, ends, steps),
         st.just(Ellipsis),
         st.none(),
         st.lists(st.integers(-8, 7), max_size=4),
@@ -128,6 +129,11 @@ def test_what_is_no_index(volumes, index):
     array, opened = volumes
     with pytest.raises(IndexError, match="legal: integers, slices"):
         opened["npy"][index]
+
+
+def test_a_slice_of_no_step(volumes):
+    with pytest.raises(ValueError, match="step"):
+        volumes[1]["npy"][::0]
 
 
 def test_large_regions_are_read_by_threads(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@
 mod array;
 mod error;
 mod merge;
+mod program;
 mod volume;
 
 use pyo3::prelude::*;
@@ -16,6 +17,7 @@ mod _native {
     #[pymodule_export]
     use crate::{
         merge::{join_cores, merge_points, merged_lengths},
+        program::program,
         volume::FileSource,
     };
 }

@@ -3,7 +3,7 @@ from typing import Any, TypedDict, final, type_check_only
 
 import numpy.typing as npt
 
-__all__ = ["Source", "join_cores", "merge_points", "merged_lengths"]
+__all__ = ["Source", "join_cores", "merge_points", "merged_lengths", "program"]
 
 @type_check_only
 class Info(TypedDict):
@@ -45,3 +45,4 @@ def merge_points(
     out: npt.NDArray[Any],
     floats: bool,
 ) -> None: ...
+def program(args: list[str]) -> int: ...
