@@ -9,6 +9,7 @@ mod function;
 mod job;
 mod merge;
 mod object;
+mod program;
 #[cfg(unix)]
 mod shared;
 mod source;
@@ -23,6 +24,7 @@ mod _native {
     use crate::{
         job::{Job, parse_bytes},
         merge::{join_cores, merge_points, merged_lengths},
+        program::program,
         source::{array_source, default_axes, object_source},
         volume::FileSource,
     };

@@ -36,13 +36,13 @@ def select(index: Any, shape: Sequence[int]) -> tuple[list[Positions], tuple[Any
     Examples
     --------
     >>> select((..., -1, slice(None, None, -2)), (4, 5, 6))
-    ([range(0, 4), range(4, 5), range(1, 6, 2)], (Ellipsis, 0, slice(None, None, -1)))
+    ([range(0, 4), range(4, 5), range(1, 7, 2)], (Ellipsis, 0, slice(None, None, -1)))
     """
     items = [_item(item) for item in (index if isinstance(index, tuple) else (index,))]
     used = sum(map(_axes_of, items))
     if used > len(shape):
         raise IndexError(
-            f"too many indices for array: array is {len(shape)}-dimensional, but {used} were indexed"
+            f"too many indices: the array has {len(shape)} axes, the index names {used}"
         )
     if sum(item is Ellipsis for item in items) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")

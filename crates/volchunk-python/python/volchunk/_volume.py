@@ -25,7 +25,7 @@ def open(
     path: str | bytes | os.PathLike[Any],
     *,
     axes: str | Iterable[str] | None = None,
-    voxel_size: float | Iterable[float] | None = None,
+    voxel_size: float | Sequence[float] | npt.NDArray[Any] | None = None,
 ) -> "Volume":
     """Open a volume without reading its voxels.
 
@@ -104,7 +104,7 @@ class Volume:
         self,
         path: str | bytes | os.PathLike[Any],
         axes: str | Iterable[str] | None = None,
-        voxel_size: float | Iterable[float] | None = None,
+        voxel_size: float | Sequence[float] | npt.NDArray[Any] | None = None,
     ) -> None:
         names, sizes = _axes(axes), _sizes(voxel_size)
         # Another working folder, or another process's, must not change what it means.
@@ -150,7 +150,7 @@ class Volume:
     ) -> npt.NDArray[Any]:
         if copy is False:
             raise ValueError(
-                f"{self.path} is a file: an array of its voxels is a copy (copy=False was asked for)"
+                f"copy is False, but the voxels of {self.path} are in a file; legal: None, True"
             )
         voxels = self._read([range(n) for n in self.shape])
         return voxels if dtype is None else voxels.astype(dtype, copy=False)
@@ -176,7 +176,8 @@ class Volume:
         axis = max(range(len(runs)), key=lambda a: len(runs[a]), default=None)
 
         def read(run: slice | None) -> None:
-            for piece in itertools.product(*(r if a != axis else [run] for a, r in enumerate(runs))):
+            mine = (r if a != axis else [run] for a, r in enumerate(runs))
+            for piece in itertools.product(*mine):
                 self._read_piece(positions, piece, out)
 
         shared: list[slice | None] = [None] if axis is None else [*runs[axis]]
@@ -264,8 +265,7 @@ def _sizes(voxel_size: Any) -> list[float] | None:
     try:
         if isinstance(voxel_size, str | bytes):
             raise TypeError
-        several = isinstance(voxel_size, Iterable) and np.ndim(voxel_size) > 0  # type: ignore[arg-type]
-        return [float(size) for size in (voxel_size if several else [voxel_size])]
+        return [float(size) for size in (voxel_size if np.ndim(voxel_size) > 0 else [voxel_size])]
     except (TypeError, ValueError):
         raise TypeError(
             f"voxel_size is {voxel_size!r}; legal: a number of µm, or one for each spatial axis"
