@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
@@ -243,8 +244,7 @@ class _Worker:
         if self._stopped:
             return BrokenProcessPool("the worker processes were stopped")
         chunk = _chunk(info)
-        self._process.join(_LAST_WORDS_S)
-        code = self._process.exitcode
+        code = self._end()
         if code is None:
             how = "closed its channel"
         elif code < 0:
@@ -259,6 +259,14 @@ class _Worker:
                     'whose work must stand under `if __name__ == "__main__":`)'
                 )
         return BrokenProcessPool(f"the worker process {self._process.pid} for {chunk} {how}")
+
+    def _end(self) -> int | None:
+        """Waits until the process has ended, though not for what it started; its exit code."""
+        code: int | None
+        deadline = time.monotonic() + _LAST_WORDS_S
+        while (code := self._process.exitcode) is None and time.monotonic() < deadline:
+            self._process.join(0.01)
+        return code
 
     def kill(self) -> None:
         self._stopped = True
@@ -276,10 +284,9 @@ class _Worker:
             pass
 
     def join(self) -> None:
-        self._process.join(_LAST_WORDS_S)
-        if self._process.exitcode is None:
+        if self._end() is None:
             self._process.kill()
-            self._process.join()
+            self._end()
         self._stopped = True
         self._channel.end.close()
         self._process.close()
