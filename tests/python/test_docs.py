@@ -6,7 +6,10 @@ import pytest
 from volchunk import _merge, _pool, _processes, _settings, _shared, _split, chunking
 
 
-@pytest.mark.parametrize("module", [_merge, _pool, _processes, _settings, _shared, _split, chunking])
+MODULES = [_merge, _pool, _processes, _settings, _shared, _split, chunking]
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_examples(module):
     import numpy as np
 

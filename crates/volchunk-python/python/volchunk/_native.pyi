@@ -2,7 +2,6 @@ import sys
 from typing import Any, final
 
 import numpy.typing as npt
-from typing_extensions import Buffer
 
 __all__ = ["join_cores", "merge_points", "merged_lengths"]
 
@@ -10,14 +9,15 @@ if sys.platform != "win32":
     __all__ += ["SharedMemory"]
 
     @final
-    class SharedMemory(Buffer):
+    class SharedMemory:
+        """Exports a writable buffer."""
+
         def __new__(cls, size: int) -> SharedMemory: ...
         @staticmethod
         def open(descriptor: int, size: int) -> SharedMemory: ...
         def grown(self, size: int) -> SharedMemory: ...
         def fileno(self) -> int: ...
         def __len__(self) -> int: ...
-        def __buffer__(self, flags: int, /) -> memoryview: ...
 
 def merged_lengths(
     counts: list[int], shapes: list[list[int]], overlap: list[int] | None

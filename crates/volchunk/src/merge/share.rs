@@ -14,6 +14,6 @@ pub fn share(image: &View<'_>, threads: usize) -> Result<SharedArray> {
     let mut copy = SharedArray::zeros(image.shape(), image.dtype())?;
     let lengths: Vec<Vec<u64>> = image.shape().iter().map(|&n| vec![n]).collect();
     // SAFETY: the memory is new; nobody else has its descriptor.
-    join_cores(&lengths, &[image.clone()], unsafe { copy.view_mut() }, threads)?;
+    join_cores(&lengths, std::slice::from_ref(image), unsafe { copy.view_mut() }, threads)?;
     Ok(copy)
 }
