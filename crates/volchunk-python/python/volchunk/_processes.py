@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context, get_start_method, reduction
+from multiprocessing import forkserver, get_context, get_start_method, reduction
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -86,6 +86,10 @@ class Workers:
                 'executor is "processes", which Windows lacks the shared memory for; '
                 'legal there: "threads"'
             )
+        method = _start_method()
+        if method == "forkserver":
+            # Now, so that it does not inherit that interrupts are held back.
+            forkserver.ensure_running()
         self._with_info = with_info
         self._lock = threading.Lock()
         self._of_thread: dict[int, _Worker] = {}
@@ -93,7 +97,7 @@ class Workers:
         try:
             with _interrupts_held_back():
                 for _ in range(count):
-                    self._all.append(_Worker(func, count, with_info))
+                    self._all.append(_Worker(func, count, with_info, method))
         except BaseException:
             self._end(kill=True)
             raise
@@ -182,9 +186,10 @@ class Workers:
 class _Worker:
     """One process, and this end of the channel to it."""
 
-    def __init__(self, func: Function, count: int, with_info: bool) -> None:
-        method = _start_method()
+    def __init__(self, func: Function, count: int, with_info: bool, method: str) -> None:
         self.busy = False
+        self._imports_main = method != "fork"
+        self._answered = False
         self._memory = Memory(0)
         self._stopped = False
         ours, theirs = socket.socketpair()
@@ -235,7 +240,9 @@ class _Worker:
         self._channel.send(message)
         while True:
             try:
-                return pickle.loads(self._channel.receive())
+                reply = pickle.loads(self._channel.receive())
+                self._answered = True
+                return reply
             except BlockingIOError:
                 if not self._process.is_alive():
                     raise EOFError from None
@@ -253,7 +260,7 @@ class _Worker:
                 how += " (by hand, or by the system because memory ran out)"
         else:
             how = f"ended with exit code {code}"
-            if _start_method() != "fork":
+            if self._imports_main and not self._answered:
                 how += (
                     "; its message is on standard error (such a process imports the main module, "
                     'whose work must stand under `if __name__ == "__main__":`)'
