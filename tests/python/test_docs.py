@@ -6,6 +6,7 @@ import pytest
 import volchunk
 from volchunk import (
     _indexing,
+    _job,
     _merge,
     _overlap,
     _pool,
@@ -18,7 +19,7 @@ from volchunk import (
 )
 
 MODULES = [
-    *(_indexing, _merge, _overlap, _pool, _processes, _settings, _shared, _split, _volume),
+    *(_indexing, _job, _merge, _overlap, _pool, _processes, _settings, _shared, _split, _volume),
     chunking,
 ]
 
