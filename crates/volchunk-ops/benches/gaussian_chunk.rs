@@ -5,8 +5,8 @@
 
 use std::time::Instant;
 
-use volchunk::{ArraySource, Boundary, Buffer, Pipeline, Region, Scratch, Source};
-use volchunk_ops::{Gaussian, Simd};
+use volchunk::{ArraySource, Buffer, Pipeline, Region, Scratch, Source};
+use volchunk_ops::{Gaussian, GaussianAxis, Simd};
 
 /// Nanoseconds that this thread has computed; wall time where the system does not tell.
 fn cpu_ns(since: Instant) -> u64 {
@@ -30,7 +30,8 @@ fn main() {
     let region = Region::new([8, 8, 8], [64, 256, 256]);
     let paths = [("avx2", Simd::avx2()), ("portable", Some(Simd::portable()))];
     for (name, simd) in paths.into_iter().filter_map(|(n, s)| Some((n, s?))) {
-        let op = Gaussian::new(source.info().clone(), &[2.0; 3], Boundary::Reflect).unwrap();
+        let op =
+            Gaussian::new(source.info().clone(), &[GaussianAxis::smooth(2.0); 3], None).unwrap();
         let ops = [Box::new(op.with_simd(simd)) as _];
         let pipeline = Pipeline::chain(source.info().clone(), ops).unwrap();
         let mut scratch = Scratch::new();

@@ -38,8 +38,7 @@ def run(program, array, sigma, boundary):
         program,
         array.dtype.name,
         ",".join(map(str, array.shape)),
-        ",".join(repr(float(s)) for s in sigma),
-        name,
+        f"gaussian:sigma={','.join(repr(float(s)) for s in sigma)}:boundary={name}",
     ]
     done = subprocess.run(command, input=array.tobytes(), stdout=subprocess.PIPE, check=True)
     single = array.dtype.itemsize < 4 or array.dtype == np.float32
