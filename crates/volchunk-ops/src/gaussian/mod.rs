@@ -49,7 +49,7 @@ use weights::Weights;
 /// let smooth = GaussianAxis::smooth(1.0);
 /// assert_eq!(compute(smooth, Some(Dtype::U8))?.as_slice::<u8>(), [5, 24, 39, 24, 5]);
 /// let slope = GaussianAxis { order: 1, ..smooth };
-/// assert_eq!(compute(slope, Some(Dtype::I8))?.as_slice::<i8>(), [10, 24, 0, -24, -10]);
+/// assert_eq!(compute(slope, Some(Dtype::I8))?.as_slice::<i8>(), [9, 24, 0, -24, -9]);
 /// assert_eq!(compute(smooth, None)?.dtype(), Dtype::F32);
 /// # Ok::<(), volchunk::Error>(())
 /// ```
