@@ -3,10 +3,27 @@
 import doctest
 
 import pytest
-from volchunk import _merge, _pool, _settings, _shared, _split, chunking
+import volchunk
+from volchunk import (
+    _indexing,
+    _merge,
+    _overlap,
+    _pool,
+    _processes,
+    _settings,
+    _shared,
+    _split,
+    _volume,
+    chunking,
+)
+
+MODULES = [
+    *(_indexing, _merge, _overlap, _pool, _processes, _settings, _shared, _split, _volume),
+    chunking,
+]
 
 
-@pytest.mark.parametrize("module", [_merge, _pool, _settings, _shared, _split, chunking])
+@pytest.mark.parametrize("module", MODULES)
 def test_examples(module):
     import numpy as np
 
@@ -14,5 +31,6 @@ def test_examples(module):
     assert tried > 0 and failed == 0
 
 
-def test_every_public_name_is_documented():
-    assert [n for n in chunking.__all__ if not getattr(chunking, n).__doc__] == []
+@pytest.mark.parametrize("module", [volchunk, chunking])
+def test_every_public_name_is_documented(module):
+    assert [n for n in module.__all__ if not getattr(module, n).__doc__] == []

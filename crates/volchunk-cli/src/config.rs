@@ -126,17 +126,28 @@ impl Limits {
             _ => Err(Error::argument(format!("--workers {text}: legal: a number from 1"))),
         };
         Ok(Self {
-            memory: args.memory.as_deref().map(parse_bytes).transpose()?,
+            memory: args.memory.as_deref().map(|t| parse_bytes(t, "--memory")).transpose()?,
             workers: args.workers.as_ref().map(workers).transpose()?,
         })
     }
 }
 
 /// Bytes with a unit of 1000 (kB, MB, GB, TB) or 1024 (KiB, MiB, GiB, TiB), or without one.
-fn parse_bytes(text: &str) -> Result<u64> {
+///
+/// ```
+/// use volchunk_cli::parse_bytes;
+/// assert_eq!(parse_bytes("1.5 GiB", "--memory")?, 3 << 29);
+/// let error = parse_bytes("8G", "memory").unwrap_err();
+/// assert!(error.to_string().starts_with("memory 8G: legal: a number of bytes"));
+/// # Ok::<(), volchunk::Error>(())
+/// ```
+///
+/// # Errors
+/// Another unit, no number, less than 1 byte, more than `u64` holds; calls the argument `what`.
+pub fn parse_bytes(text: &str, what: &str) -> Result<u64> {
     let fail = || {
         Error::argument(format!(
-            "--memory {text}: legal: a number of bytes, perhaps with kB, MB, GB, TB or KiB, MiB, \
+            "{what} {text}: legal: a number of bytes, perhaps with kB, MB, GB, TB or KiB, MiB, \
              GiB, TiB, as in 500MB or 1.5GiB"
         ))
     };
@@ -274,10 +285,10 @@ mod tests {
             ("123456", 123_456),
             ("1kb", 1000),
         ] {
-            assert_eq!(parse_bytes(text).unwrap(), bytes, "{text}");
+            assert_eq!(parse_bytes(text, "--memory").unwrap(), bytes, "{text}");
         }
         for text in ["", "GiB", "-1", "0", "0.0", "2G", "1e3", "NaN", "99999999TiB", "1.2.3MB"] {
-            let message = parse_bytes(text).unwrap_err().to_string();
+            let message = parse_bytes(text, "--memory").unwrap_err().to_string();
             assert!(message.contains("--memory") && message.contains("GiB"), "{text}: {message}");
         }
     }

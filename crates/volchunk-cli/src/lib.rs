@@ -2,7 +2,8 @@
 //!
 //! Raw arguments become a checked config, a config and its input a prepared job, and a
 //! command carries that out. [`program`] is all of the program; [`call`] is the same for a caller
-//! that has its own signals and threads.
+//! that has its own signals and threads. [`PlanReport`] and [`parse_bytes`] serve callers that
+//! make jobs of their own, so that these read and say the same.
 
 mod args;
 mod commands;
@@ -23,6 +24,8 @@ use std::{
 };
 
 use clap::Parser;
+pub use config::parse_bytes;
+pub use report::{PlanReport, format_name};
 use volchunk::{Error, ErrorKind, Result};
 
 /// How a call of the program ended.

@@ -39,7 +39,9 @@ pub(crate) enum Start {
 
 /// Opens a volume as the user describes it.
 pub(crate) fn open_input(path: &Path, description: &Description) -> Result<Box<dyn Source>> {
-    describe(open(path)?, description.axes.as_deref(), description.voxel_size.as_deref())
+    let Description { axes, voxel_size } = description;
+    let names = ["--axes", "--voxel-size"];
+    describe(open(path)?, axes.as_deref(), voxel_size.as_deref(), names)
 }
 
 /// Refuses an output that could harm the input, or that has no folder to stand in.
@@ -99,6 +101,7 @@ pub(crate) fn plan_for(
         storage,
         workers: limits.workers,
         memory: limits.memory,
+        held: 0,
         read_overhead,
         write_overhead: &|info| write_overhead(config.format, info, &CreateOptions::default()),
     };

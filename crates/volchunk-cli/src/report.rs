@@ -67,79 +67,161 @@ pub(crate) fn info_json(info: &VolumeInfo) -> Value {
     })
 }
 
-/// A plan, for `plan`.
-pub(crate) fn plan_text(prepared: &Prepared) -> String {
-    let Plan { grid, output, workers, memory: m, .. } = &prepared.plan;
-    let input = prepared.source.info();
-    let mut t = String::new();
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(t, "{name:<15}{value}");
-    };
-    line(
-        "input",
-        format!(
-            "{}: {} {} ({})",
-            prepared.config.input.display(),
-            shape(&input.shape),
-            input.dtype,
-            input.axis_names()
-        ),
-    );
-    for op in &prepared.config.ops {
-        line("op", op.to_string());
+/// What a plan says, for people and for programs: what `volchunk plan` prints.
+///
+/// ```
+/// use volchunk::{Dtype, PlanRequest, StorageRequest, VolumeInfo, plan};
+/// use volchunk_cli::PlanReport;
+/// # fn main() -> volchunk::Result<()> {
+/// let volume = VolumeInfo::new(&[64, 256, 256], Dtype::U16);
+/// let op = volchunk_ops::OpSpec::parse("gaussian:sigma=2")?;
+/// let pipeline = volchunk_ops::bind_chain(std::slice::from_ref(&op), volume.clone())?;
+/// let plan = plan(&PlanRequest {
+///     pipeline: &pipeline,
+///     roi: None,
+///     chunk: None,
+///     storage: StorageRequest::Flat,
+///     workers: Some(2),
+///     memory: Some(4 << 30),
+///     read_overhead: 0,
+///     write_overhead: &|_| Ok(0),
+/// })?;
+/// let report = PlanReport {
+///     input: "array",
+///     source: &volume,
+///     ops: &[op.to_string()],
+///     output: "array",
+///     format: "NumPy array",
+///     roi: false,
+///     plan: &plan,
+/// };
+/// assert!(report.text().starts_with("input          array: 64 × 256 × 256 uint16 (zyx)\n"));
+/// assert_eq!(report.json()["chunks"], plan.grid.len());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct PlanReport<'a> {
+    /// What to call the input: its path, or what it is.
+    pub input: &'a str,
+    /// The input.
+    pub source: &'a VolumeInfo,
+    /// The ops, in order, as `--op` takes them.
+    pub ops: &'a [String],
+    /// What to call the output.
+    pub output: &'a str,
+    /// The output's format; [`format_name`] for one that is written to a path.
+    pub format: &'a str,
+    /// Whether a region of interest was asked for; the text then names it. The JSON always does.
+    pub roi: bool,
+    /// The plan.
+    pub plan: &'a Plan,
+}
+
+impl PlanReport<'_> {
+    /// Lines of a name and a value, each ending in a line feed.
+    pub fn text(&self) -> String {
+        let Plan { grid, output, workers, memory: m, .. } = self.plan;
+        let mut t = String::new();
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(t, "{name:<15}{value}");
+        };
+        let source = self.source;
+        line(
+            "input",
+            format!(
+                "{}: {} {} ({})",
+                self.input,
+                shape(&source.shape),
+                source.dtype,
+                source.axis_names()
+            ),
+        );
+        for op in self.ops {
+            line("op", op.clone());
+        }
+        line(
+            "output",
+            format!(
+                "{}: {} {} ({}), {} of voxels",
+                self.output,
+                shape(&output.shape),
+                output.dtype,
+                self.format,
+                bytes(output.bytes())
+            ),
+        );
+        if self.roi {
+            line("region", format!("{} of the result {}", grid.domain(), shape(grid.volume())));
+        }
+        line(
+            "chunks",
+            format!(
+                "{} ({}), each {}",
+                grouped(grid.len()),
+                shape(grid.counts()),
+                shape(grid.chunk_shape())
+            ),
+        );
+        line("workers", workers.to_string());
+        line(
+            "peak memory",
+            format!(
+                "{} projected: {} for the process, {} for each worker, {} for neighbouring storage \
+                 chunks; the cap is {}",
+                bytes(m.peak),
+                bytes(m.base),
+                bytes(m.per_worker),
+                bytes(m.halo_cache),
+                bytes(m.cap)
+            ),
+        );
+        line(
+            "halo overhead",
+            format!("{:.2} × the voxels of one chunk over all", self.plan.halo_overhead),
+        );
+        line(
+            "read",
+            format!(
+                "{} needed; decoded {:.2} × that if the neighbours' storage chunks stay in memory, \
+                 {:.2} × at worst",
+                bytes(self.plan.needed_bytes),
+                self.plan.amplification_best,
+                self.plan.amplification_worst
+            ),
+        );
+        line("storage", storage_text(output));
+        t
     }
-    line(
-        "output",
-        format!(
-            "{}: {} {} ({}), {} of voxels",
-            prepared.config.output.display(),
-            shape(&output.shape),
-            output.dtype,
-            format_name(prepared.config.format, output),
-            bytes(output.bytes())
-        ),
-    );
-    if prepared.config.roi.is_some() {
-        line("region", format!("{} of the result {}", grid.domain(), shape(grid.volume())));
+
+    /// The same as an object; lengths in voxels, memory and sizes in bytes.
+    pub fn json(&self) -> Value {
+        let Plan { grid, output, workers, memory: m, .. } = self.plan;
+        json!({
+            "input": info_json(self.source),
+            "ops": self.ops,
+            "output": info_json(output),
+            "format": self.format,
+            "region": grid.domain().ranges().map(|r| [r.start, r.end]).collect::<Vec<_>>(),
+            "chunks": grid.len(),
+            "chunk_grid": grid.counts(),
+            "chunk": grid.chunk_shape(),
+            "workers": workers,
+            "memory": {
+                "peak": m.peak,
+                "base": m.base,
+                "per_worker": m.per_worker,
+                "halo_cache": m.halo_cache,
+                "cap": m.cap,
+            },
+            "halo_overhead": self.plan.halo_overhead,
+            "needed_bytes": self.plan.needed_bytes,
+            "read_amplification": {
+                "best": self.plan.amplification_best,
+                "worst": self.plan.amplification_worst,
+            },
+        })
     }
-    line(
-        "chunks",
-        format!(
-            "{} ({}), each {}",
-            grouped(grid.len()),
-            shape(grid.counts()),
-            shape(grid.chunk_shape())
-        ),
-    );
-    line("workers", workers.to_string());
-    line(
-        "peak memory",
-        format!(
-            "{} projected: {} for the process, {} for each worker, {} for neighbouring storage chunks; \
-         the cap is {}",
-            bytes(m.peak),
-            bytes(m.base),
-            bytes(m.per_worker),
-            bytes(m.halo_cache),
-            bytes(m.cap)
-        ),
-    );
-    line(
-        "halo overhead",
-        format!("{:.2} × the voxels of one chunk over all", prepared.plan.halo_overhead),
-    );
-    line(
-        "read",
-        format!(
-            "{} needed; decoded {:.2} × that if the neighbours' storage chunks stay in memory, {:.2} × \
-         at worst",
-            bytes(prepared.plan.needed_bytes),
-            prepared.plan.amplification_best,
-            prepared.plan.amplification_worst
-        ),
-    );
-    line("storage", storage_text(output));
-    t
 }
 
 fn storage_text(output: &VolumeInfo) -> String {
@@ -154,35 +236,6 @@ fn storage_text(output: &VolumeInfo) -> String {
             ),
         },
     }
-}
-
-/// A plan as JSON.
-pub(crate) fn plan_json(prepared: &Prepared) -> Value {
-    let Plan { grid, output, workers, memory: m, .. } = &prepared.plan;
-    json!({
-        "input": info_json(prepared.source.info()),
-        "ops": prepared.config.ops.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "output": info_json(output),
-        "format": format_name(prepared.config.format, output),
-        "region": grid.domain().ranges().map(|r| [r.start, r.end]).collect::<Vec<_>>(),
-        "chunks": grid.len(),
-        "chunk_grid": grid.counts(),
-        "chunk": grid.chunk_shape(),
-        "workers": workers,
-        "memory": {
-            "peak": m.peak,
-            "base": m.base,
-            "per_worker": m.per_worker,
-            "halo_cache": m.halo_cache,
-            "cap": m.cap,
-        },
-        "halo_overhead": prepared.plan.halo_overhead,
-        "needed_bytes": prepared.plan.needed_bytes,
-        "read_amplification": {
-            "best": prepared.plan.amplification_best,
-            "worst": prepared.plan.amplification_worst,
-        },
-    })
 }
 
 /// What the runs of one output did.
@@ -264,7 +317,8 @@ pub(crate) fn summary(prepared: &Prepared, done: &Done) -> String {
     text
 }
 
-fn format_name(format: Format, info: &VolumeInfo) -> &'static str {
+/// What `format` is called for a volume of `info`: OME-Zarr only where OME can describe its axes.
+pub fn format_name(format: Format, info: &VolumeInfo) -> &'static str {
     match format {
         Format::Zarr if volchunk_io::ome_describable(info) => "OME-Zarr 0.5",
         Format::Zarr => "Zarr v3",

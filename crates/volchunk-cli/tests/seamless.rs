@@ -120,6 +120,7 @@ fn result(pipeline: &Pipeline, source: &dyn Source, chunk: &[u64], workers: usiz
         storage: StorageRequest::Flat,
         workers: Some(workers),
         memory: Some(u64::MAX),
+        held: 0,
         read_overhead: source.read_overhead(),
         write_overhead: &|_| Ok(0),
     })

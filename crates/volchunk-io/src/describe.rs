@@ -8,7 +8,8 @@ struct Described {
     info: VolumeInfo,
 }
 
-/// The same voxels with the axes named `axes`, and with `voxel_size` in µm.
+/// The same voxels with the axes named `axes`, and with `voxel_size` in µm. Messages call the two
+/// arguments `names`: for the program they are flags.
 ///
 /// `axes` is one letter per axis, slowest first, such as `tczyx`. An axis keeps its scale, unit and
 /// origin under another name, unless it now counts something else (time, not distance).
@@ -21,23 +22,24 @@ pub fn describe(
     source: Box<dyn Source>,
     axes: Option<&str>,
     voxel_size: Option<&[f64]>,
+    names: [&str; 2],
 ) -> Result<Box<dyn Source>> {
     if axes.is_none() && voxel_size.is_none() {
         return Ok(source);
     }
     let mut info = source.info().clone();
-    if let Some(names) = axes {
-        rename(&mut info, names)?;
+    if let Some(axes) = axes {
+        rename(&mut info, axes, names[0])?;
     }
     if let Some(sizes) = voxel_size {
-        resize(&mut info, sizes)?;
+        resize(&mut info, sizes, names[1])?;
     }
     Ok(Box::new(Described { inner: source, info }))
 }
 
-fn rename(info: &mut VolumeInfo, names: &str) -> Result<()> {
-    let letters: Vec<char> = names.chars().collect();
-    let fail = |what: String| Err(Error::argument(format!("--axes {names}: {what}")));
+fn rename(info: &mut VolumeInfo, axes: &str, name: &str) -> Result<()> {
+    let letters: Vec<char> = axes.chars().collect();
+    let fail = |what: String| Err(Error::argument(format!("{name} {axes}: {what}")));
     if let Some(other) = letters.iter().find(|c| !c.is_ascii_lowercase()) {
         return fail(format!("{other:?} is no axis; legal: a letter a to z per axis, as in tczyx"));
     }
@@ -63,13 +65,13 @@ fn rename(info: &mut VolumeInfo, names: &str) -> Result<()> {
     Ok(())
 }
 
-fn resize(info: &mut VolumeInfo, sizes: &[f64]) -> Result<()> {
+fn resize(info: &mut VolumeInfo, sizes: &[f64], name: &str) -> Result<()> {
     if let Some(size) = sizes.iter().find(|s| !(s.is_finite() && **s > 0.0)) {
         return Err(Error::argument(format!(
-            "--voxel-size: {size} µm is no voxel size; legal: finite, above 0"
+            "{name}: {size} µm is no voxel size; legal: finite, above 0"
         )));
     }
-    let sizes = info.per_axis(sizes, 0.0, "--voxel-size")?;
+    let sizes = info.per_axis(sizes, 0.0, name)?;
     for a in info.spatial_axes() {
         let axis = &mut info.axes[a];
         // The origin is a length in the axis's unit, and stays where it is.
@@ -108,6 +110,8 @@ mod tests {
 
     use super::*;
 
+    const FLAGS: [&str; 2] = ["--axes", "--voxel-size"];
+
     /// A volume without voxels to read; z in nanometres, its origin at 3000.
     struct Fake(VolumeInfo);
 
@@ -130,31 +134,35 @@ mod tests {
 
     #[test]
     fn axes_and_sizes_are_replaced() {
-        let source = describe(fake(&[2, 4, 5, 6]), Some("tzyx"), Some(&[5.0, 2.0, 1.5])).unwrap();
+        let source =
+            describe(fake(&[2, 4, 5, 6]), Some("tzyx"), Some(&[5.0, 2.0, 1.5]), FLAGS).unwrap();
         let axes = &source.info().axes;
         assert_eq!(source.info().axis_names(), "tzyx");
         assert_eq!((axes[0].kind, axes[0].scale), (AxisKind::Time, None));
         assert_eq!((axes[1].micrometers(), axes[1].origin), (Some(5.0), 3.0));
         assert_eq!(axes[3].micrometers(), Some(1.5));
-        let one = describe(fake(&[4, 5, 6]), None, Some(&[2.0])).unwrap();
+        let one = describe(fake(&[4, 5, 6]), None, Some(&[2.0]), FLAGS).unwrap();
         assert!(one.info().axes.iter().all(|a| a.micrometers() == Some(2.0)));
         // z becomes t: 500 nm between time points would be nonsense. Renamed y keeps what it has.
-        let time = describe(fake(&[4, 5, 6]), Some("tyx"), None).unwrap();
+        let time = describe(fake(&[4, 5, 6]), Some("tyx"), None, FLAGS).unwrap();
         assert_eq!(time.info().axes[0], Axis::new("t"));
-        let depth = describe(fake(&[4, 5, 6]), Some("dyx"), None).unwrap();
+        let depth = describe(fake(&[4, 5, 6]), Some("dyx"), None, FLAGS).unwrap();
         assert_eq!(depth.info().axes[0].micrometers(), Some(0.5));
     }
 
     #[test]
     fn nonsense_is_refused() {
         let message = |axes, size: Option<&[f64]>| {
-            describe(fake(&[4, 5, 6]), axes, size).map(|_| ()).unwrap_err().to_string()
+            describe(fake(&[4, 5, 6]), axes, size, FLAGS).map(|_| ()).unwrap_err().to_string()
         };
-        assert!(message(Some("yx"), None).contains("names 2 axes, the volume [4, 5, 6] has 3"));
+        assert!(
+            message(Some("yx"), None)
+                .contains("--axes yx: names 2 axes, the volume [4, 5, 6] has 3")
+        );
         assert!(message(Some("zyy"), None).contains("'y' is named twice"));
         assert!(message(Some("z,y"), None).contains("',' is no axis"));
         assert!(message(Some(""), None).contains("names 0 axes"));
-        assert!(message(None, Some(&[1.0, 2.0])).contains("has 2 values"));
+        assert!(message(None, Some(&[1.0, 2.0])).contains("--voxel-size has 2 values"));
         for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(message(None, Some(&[1.0, bad, 1.0])).contains("no voxel size"));
         }

@@ -46,6 +46,7 @@ fn main() -> Result<()> {
             storage: StorageRequest::Flat,
             workers: Some(workers),
             memory: None,
+            held: 0,
             read_overhead: 0,
             write_overhead: &|_| Ok(0),
         })?;

@@ -1,17 +1,38 @@
-//! The core's errors as the exceptions that a Python user expects.
+//! The core's errors as the exceptions that a Python user expects, and back.
 
 use pyo3::{
-    PyErr,
-    exceptions::{PyMemoryError, PyOSError, PyValueError},
+    PyErr, Python,
+    exceptions::{
+        PyFileExistsError, PyFileNotFoundError, PyKeyboardInterrupt, PyMemoryError, PyOSError,
+        PyPermissionError, PyValueError,
+    },
 };
 use volchunk::{Error, ErrorKind};
 
-/// `error` as an exception with the same message.
+/// An exception that Python code raised under the engine; [`to_python`] gives it back as it was.
+pub(crate) fn from_python(error: PyErr) -> Error {
+    Error::data(error.to_string()).caused_by(error)
+}
+
+/// `error` as the exception that caused it, or else one with the same message.
 pub(crate) fn to_python(error: Error) -> PyErr {
+    let cause = std::error::Error::source(&error);
+    if let Some(raised) = cause.and_then(|c| c.downcast_ref::<PyErr>()) {
+        return Python::attach(|py| raised.clone_ref(py));
+    }
+    let io = cause.and_then(|c| c.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
     let message = error.to_string();
-    match error.kind() {
-        ErrorKind::Io => PyOSError::new_err(message),
-        ErrorKind::OverMemory => PyMemoryError::new_err(message),
+    match (error.kind(), io) {
+        (ErrorKind::Io, Some(std::io::ErrorKind::NotFound)) => {
+            PyFileNotFoundError::new_err(message)
+        }
+        (ErrorKind::Io, Some(std::io::ErrorKind::PermissionDenied)) => {
+            PyPermissionError::new_err(message)
+        }
+        (ErrorKind::Io, _) => PyOSError::new_err(message),
+        (ErrorKind::Exists, _) => PyFileExistsError::new_err(message),
+        (ErrorKind::OverMemory, _) => PyMemoryError::new_err(message),
+        (ErrorKind::Cancelled, _) => PyKeyboardInterrupt::new_err(message),
         _ => PyValueError::new_err(message),
     }
 }

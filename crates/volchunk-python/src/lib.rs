@@ -5,7 +5,15 @@
 
 mod array;
 mod error;
+mod function;
+mod job;
 mod merge;
+mod object;
+mod program;
+#[cfg(unix)]
+mod shared;
+mod source;
+mod volume;
 
 use pyo3::prelude::*;
 
@@ -13,5 +21,15 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::merge::{join_cores, merge_points, merged_lengths};
+    use crate::{
+        job::{Job, parse_bytes},
+        merge::{join_cores, merge_points, merged_lengths},
+        program::program,
+        source::{array_source, default_axes, object_source},
+        volume::FileSource,
+    };
+
+    #[cfg(unix)]
+    #[pymodule_export]
+    use crate::shared::SharedMemory;
 }

@@ -32,6 +32,7 @@ fn request<'a>(pipeline: &'a Pipeline, chunk: &[u64]) -> PlanRequest<'a> {
         storage: StorageRequest::Flat,
         workers: Some(2),
         memory: Some(8 << 30),
+        held: 0,
         read_overhead: 0,
         write_overhead: &|_| Ok(0),
     }

@@ -5,6 +5,7 @@
 //!
 //! - [`Region`], [`Halo`], [`ChunkGrid`], [`Chunk`]: how a volume is divided.
 //! - [`View`], [`Buffer`], [`Source`], [`Sink`]: where voxels lie, come from and go to.
+//! - [`SharedArray`], [`share`]: an array in memory that another process opens.
 //! - [`split`], [`merge_chunks`], [`join_cores`], [`merge_points`]: a volume as chunks, and chunk
 //!   results as one array or table.
 //! - [`Op`], [`Pipeline`]: what is computed, and which input a region of the output needs.
@@ -26,7 +27,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use geometry::{Chunk, ChunkGrid, Coords, Halo, Region};
 pub use merge::{
     join_cores, merge_chunks, merge_chunks_into, merge_points, merge_points_into, merged_shape,
-    split,
+    share, split,
 };
 pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
 pub use run::{
@@ -35,5 +36,5 @@ pub use run::{
 };
 pub use volume::{
     ArraySink, ArraySource, Axis, AxisKind, AxisMap, Bool, Boundary, Buffer, Dtype, Element,
-    Scratch, Sink, Source, StorageGrid, View, ViewMut, VolumeInfo,
+    Scratch, SharedArray, SharedMemory, Sink, Source, StorageGrid, View, ViewMut, VolumeInfo,
 };

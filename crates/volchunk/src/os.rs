@@ -1,6 +1,6 @@
 //! Every call to the operating system that std does not wrap alike everywhere.
 
-use std::{fs::File, io};
+use std::{fs::File, io, ptr::NonNull};
 
 /// Reads exactly `buffer.len()` bytes at `offset`, without moving a shared cursor.
 ///
@@ -78,6 +78,137 @@ pub fn return_large_blocks() {
     // SAFETY: mallopt only sets a number; setting this one stops its silent growth to 32 MiB.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
+    }
+}
+
+/// An empty file without a name, in memory where the system has such files: what is written to it
+/// is gone when the last process that holds it ends.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`] on Windows; what the system reports, such as too many open files.
+pub fn anonymous_file() -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::{AsRawFd, FromRawFd};
+        // SAFETY: the name is a C string, the flags are plain numbers.
+        let memfd = unsafe {
+            libc::memfd_create(c"volchunk".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING)
+        };
+        if memfd >= 0 {
+            // SAFETY: the descriptor is new, and nobody else's.
+            let file = unsafe { File::from_raw_fd(memfd) };
+            // A process that shrank it would end all others that have it mapped. Where the kernel
+            // refuses the seal, it is only not prevented.
+            // SAFETY: fcntl only reads its arguments.
+            unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK) };
+            return Ok(file);
+        }
+        // Some sandboxes forbid it: a deleted file, as elsewhere.
+    }
+    #[cfg(unix)]
+    {
+        unlinked_file()
+    }
+    #[cfg(not(unix))]
+    {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no anonymous files"))
+    }
+}
+
+/// A new file in the directory for temporary files, already deleted. (Of POSIX's own shared memory,
+/// macOS lets the length be set only once.)
+#[cfg(unix)]
+fn unlinked_file() -> io::Result<File> {
+    use std::{
+        os::unix::fs::OpenOptionsExt,
+        sync::atomic::{AtomicU64, Ordering},
+    };
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("volchunk-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let mut options = File::options();
+        match options.read(true).write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(file) => {
+                std::fs::remove_file(&path)?;
+                return Ok(file);
+            }
+            // A forked process, or one before us with the same number.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Pages that a file shares with all who map it; unmapped on drop.
+#[derive(Debug)]
+pub struct SharedMapping {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: plain memory that belongs to the process, not to a thread; it is reached through a raw
+// pointer alone, whose users answer for what they do.
+unsafe impl Send for SharedMapping {}
+// SAFETY: as above.
+unsafe impl Sync for SharedMapping {}
+
+impl SharedMapping {
+    /// The first byte.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    /// Bytes that are mapped.
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Drop for SharedMapping {
+    fn drop(&mut self) {
+        // SAFETY: the range is this mapping, and nothing borrows from it any more. The call fails
+        // for ranges that are none, only.
+        #[cfg(unix)]
+        unsafe {
+            libc::munmap(self.start.as_ptr().cast(), self.len);
+        }
+    }
+}
+
+/// Maps the first `len` bytes of `file`, to read and write.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`] on Windows; what the system reports: no memory, a `len` of zero, a
+/// file that may not be written.
+pub fn map_shared(file: &File, len: u64) -> io::Result<SharedMapping> {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsRawFd;
+        let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        // SAFETY: a new mapping, where the system finds room for it; it touches no memory of ours.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(SharedMapping { start, len })
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, len);
+        Err(io::Error::new(io::ErrorKind::Unsupported, "shared memory needs a Unix system"))
     }
 }
 

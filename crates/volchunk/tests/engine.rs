@@ -183,6 +183,7 @@ fn request<'a>(pipeline: &'a Pipeline, chunk: &[u64], workers: usize) -> PlanReq
         storage: StorageRequest::Flat,
         workers: Some(workers),
         memory: Some(1 << 33),
+        held: 0,
         read_overhead: 0,
         write_overhead: &|_| Ok(0),
     }

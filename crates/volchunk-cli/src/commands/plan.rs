@@ -8,7 +8,7 @@ use crate::{
     job::Job,
     output::print,
     prepare::prepare,
-    report,
+    report::{PlanReport, format_name},
 };
 
 /// Prints what a run would cost; writes the job file if one is asked for.
@@ -19,10 +19,20 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<()> {
     if let Some(path) = &args.write_job {
         Job::write_plan(&prepared, path).map_err(|e| e.context("--write-job"))?;
     }
+    let (config, plan) = (&prepared.config, &prepared.plan);
+    let report = PlanReport {
+        input: &config.input.display().to_string(),
+        source: prepared.source.info(),
+        ops: &config.ops.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        output: &config.output.display().to_string(),
+        format: format_name(config.format, &plan.output),
+        roi: config.roi.is_some(),
+        plan,
+    };
     if args.json {
-        return print(&format!("{:#}\n", report::plan_json(&prepared)));
+        return print(&format!("{:#}\n", report.json()));
     }
-    let mut text = report::plan_text(&prepared);
+    let mut text = report.text();
     if let Some(path) = &args.write_job {
         text += &format!("job            written to {}\n", path.display());
     }

@@ -100,6 +100,7 @@ fn write_cells(volume: &Cells, path: &Path, cancel: &AtomicBool) -> Result<()> {
         storage: StorageRequest::Chunked { chunk: None, shard: None },
         workers: None,
         memory: None,
+        held: 0,
         read_overhead: volume.read_overhead(),
         write_overhead: &|info| write_overhead(Format::Zarr, info, &CreateOptions::default()),
     })?;
@@ -124,6 +125,7 @@ fn filter_whole(
         workers: Some(1),
         // A few hundred megabytes, whatever is free.
         memory: Some(u64::MAX),
+        held: 0,
         read_overhead: source.read_overhead(),
         write_overhead: &|_| Ok(0),
     })?;

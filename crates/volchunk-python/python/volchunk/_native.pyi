@@ -1,8 +1,92 @@
-from typing import Any
+import sys
+from collections.abc import Callable, Mapping
+from os import PathLike
+from typing import Any, TypedDict, final, type_check_only
 
 import numpy.typing as npt
+from typing_extensions import Buffer
 
-__all__ = ["join_cores", "merge_points", "merged_lengths"]
+__all__ = [
+    "Job",
+    "Source",
+    "array_source",
+    "default_axes",
+    "join_cores",
+    "merge_points",
+    "merged_lengths",
+    "object_source",
+    "parse_bytes",
+    "program",
+]
+
+@type_check_only
+class Info(TypedDict):
+    shape: list[int]
+    dtype: str
+    axes: list[str]
+    kinds: list[str]
+    scale: list[float | None]
+    unit: list[str | None]
+    origin: list[float]
+    voxel_size_um: list[float] | None
+    storage_chunk: list[int] | None
+    shard: list[int] | None
+
+@final
+class Source:
+    def __new__(
+        cls,
+        path: str | PathLike[str],
+        axes: str | None,
+        voxel_size: list[float] | None,
+    ) -> Source: ...
+    def info(self) -> Info: ...
+    def read(self, start: list[int], out: npt.NDArray[Any]) -> None: ...
+    def bytes_read(self) -> int: ...
+
+@final
+class Job:
+    def __new__(
+        cls, source: Source, work: list[str] | Mapping[str, Any], divide: Mapping[str, Any]
+    ) -> Job: ...
+    @property
+    def shape(self) -> list[int]: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def chunks(self) -> list[int]: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def origin(self) -> list[int]: ...
+    def first(self) -> None: ...
+    def visit(self, progress: Callable[[int], object] | None) -> None: ...
+    def write_array(
+        self, array: npt.NDArray[Any], progress: Callable[[int], object] | None
+    ) -> None: ...
+    def write_object(self, object: Any, progress: Callable[[int], object] | None) -> None: ...
+    def write_file(self, progress: Callable[[int], object] | None) -> None: ...
+
+def array_source(array: npt.NDArray[Any], dtype: str) -> Source: ...
+def object_source(
+    object: Any, shape: list[int], dtype: str, chunk: list[int] | None
+) -> Source: ...
+def program(args: list[str]) -> int: ...
+def parse_bytes(memory: str) -> int: ...
+def default_axes(ndim: int) -> list[str]: ...
+
+if sys.platform != "win32":
+    __all__ += ["SharedMemory"]
+
+    @final
+    class SharedMemory(Buffer):
+        def __new__(cls, size: int) -> SharedMemory: ...
+        @staticmethod
+        def open(descriptor: int, size: int) -> SharedMemory: ...
+        def grown(self, size: int) -> SharedMemory: ...
+        def fileno(self) -> int: ...
+        def __len__(self) -> int: ...
+        def __buffer__(self, flags: int, /) -> memoryview: ...
 
 def merged_lengths(
     counts: list[int], shapes: list[list[int]], overlap: list[int] | None

@@ -30,7 +30,7 @@ def set_mp_start_method(val: str | None = None) -> str:
     True
     """
     if mp.get_start_method(allow_none=True) is None:
-        mp.set_start_method(_supported(settings.mp_start if val is None else val))
+        mp.set_start_method(supported_start_method(settings.mp_start if val is None else val))
     return mp.get_start_method()
 
 
@@ -44,7 +44,7 @@ def is_fork() -> bool:
         nothing is set by asking.
     """
     method = mp.get_start_method(allow_none=True)
-    return (method or _supported(settings.mp_start)) == "fork"
+    return (method or supported_start_method(settings.mp_start)) == "fork"
 
 
 def get_mp_pool(
@@ -86,7 +86,7 @@ def get_mp_pool(
     )
 
 
-def _supported(method: str | None) -> str:
+def supported_start_method(method: str | None) -> str:
     """`method` if the platform has it, or else its default, which it lists first."""
     methods = mp.get_all_start_methods()
     return method if method in methods else methods[0]

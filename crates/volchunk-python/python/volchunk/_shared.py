@@ -4,7 +4,6 @@ import ctypes
 import mmap
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Hashable, Mapping
 from multiprocessing import context, reduction
 from typing import Any, ClassVar
@@ -76,7 +75,7 @@ class SharedArr:
             )
         self.shape: tuple[int, ...] = values.shape
         self.dtype: np.dtype[Any] = values.dtype
-        self._memory = _Memory(values.nbytes)
+        self._memory = Memory(values.nbytes)
         _copy(values, self.as_ndarray())
 
     def as_ndarray(self) -> npt.NDArray[Any]:
@@ -174,35 +173,31 @@ class SharedArrsContainer:
         return None if shared is None else shared.as_ndarray()
 
 
-class _Memory:
-    """Anonymous shared memory, which can be handed to a process that is being started."""
+class Memory:
+    """Anonymous shared memory, which can be handed to a process that is being started.
+
+    Attributes
+    ----------
+    map : buffer
+        The memory itself, at least `size` bytes, writable.
+    """
+
+    map: Any
 
     def __init__(self, size: int) -> None:
-        # No system maps an empty range.
-        size = max(size, 1)
         if sys.platform == "win32":
             # Named for as long as a process has it open; Windows frees it then.
-            self._open(f"volchunk-{os.getpid()}-{os.urandom(8).hex()}", size)
-            return
-        descriptor = _anonymous_file()
-        try:
-            os.ftruncate(descriptor, size)
-            self._open(descriptor, size)
-        except BaseException:
-            os.close(descriptor)
-            raise
-
-    def _open(self, handle: Any, size: int) -> None:
-        if sys.platform == "win32":
-            self.map = mmap.mmap(-1, size, tagname=handle)
+            self._name = f"volchunk-{os.getpid()}-{os.urandom(8).hex()}"
+            self.map = mmap.mmap(-1, max(size, 1), tagname=self._name)
         else:
-            self.map = mmap.mmap(handle, size)
-        self._handle = handle
+            self.map = _native.SharedMemory(size)
 
-    def __del__(self) -> None:
-        handle = getattr(self, "_handle", None)
-        if isinstance(handle, int):
-            os.close(handle)
+    if sys.platform != "win32":
+
+        def grow(self, size: int) -> None:
+            """At least `size` bytes; arrays on what was `map` before stay valid, on this memory."""
+            if size > len(self.map):
+                self.map = self.map.grown(size)
 
     def __getstate__(self) -> tuple[Any, int]:
         try:
@@ -213,24 +208,20 @@ class _Memory:
                 "initializer (SharedArrsContainer.build_pool_init), not to its tasks"
             ) from None
         if sys.platform == "win32":
-            return self._handle, len(self.map)
-        return reduction.DupFd(self._handle), len(self.map)
+            return self._name, len(self.map)
+        return reduction.DupFd(self.map.fileno()), len(self.map)
 
     def __setstate__(self, state: tuple[Any, int]) -> None:
         handle, size = state
-        self._open(handle if sys.platform == "win32" else handle.detach(), size)
-
-
-def _anonymous_file() -> int:
-    """Descriptor of an empty file without a name, in memory where the system has such files."""
-    if hasattr(os, "memfd_create"):
-        try:
-            return os.memfd_create("volchunk", os.MFD_CLOEXEC)
-        except OSError:
-            # Some sandboxes forbid it.
-            pass
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+        if sys.platform == "win32":
+            self._name = handle
+            self.map = mmap.mmap(-1, size, tagname=handle)
+        else:
+            descriptor = handle.detach()
+            try:
+                self.map = _native.SharedMemory.open(descriptor, size)
+            finally:
+                os.close(descriptor)
 
 
 def _copy(values: npt.NDArray[Any], to: npt.NDArray[Any]) -> None:

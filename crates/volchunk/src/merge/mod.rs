@@ -5,10 +5,12 @@ mod image;
 mod points;
 mod rows;
 mod shape;
+mod share;
 mod split;
 
 pub use cores::join_cores;
 pub use image::{merge_chunks, merge_chunks_into};
 pub use points::{merge_points, merge_points_into};
 pub use shape::merged_shape;
+pub use share::share;
 pub use split::split;

@@ -59,7 +59,8 @@ fn survey(request: &PlanRequest<'_>, unit: &[u64]) -> Result<(Option<Plan>, Opti
 fn halve(request: &PlanRequest<'_>, unit: &[u64]) -> Coords {
     let mut unit = Coords::from_slice(unit);
     let explicit = matches!(&request.storage, StorageRequest::Chunked { chunk, shard } if chunk.is_some() || shard.is_some());
-    if let Some(axis) = (0..unit.len()).max_by_key(|&a| unit[a]).filter(|_| !explicit)
+    let divided = (0..unit.len()).filter(|&a| !explicit && !is_idle(request, a));
+    if let Some(axis) = divided.max_by_key(|&a| unit[a])
         && unit[axis] > 8
     {
         unit[axis] = unit[axis].div_ceil(2);
@@ -118,11 +119,21 @@ fn unit(request: &PlanRequest<'_>) -> Coords {
     let stored = input_unit(request);
     (0..out.ndim())
         .map(|a| match (out.axes[a].kind, &stored) {
+            _ if is_idle(request, a) => out.shape[a],
             (_, Some(unit)) => unit[a],
             (AxisKind::Space, None) => 32,
             _ => 1,
         })
         .collect()
+}
+
+/// Whether no input depends on axis `a` of the result: to divide it would compute the same again.
+fn is_idle(request: &PlanRequest<'_>, a: usize) -> bool {
+    let step = request.pipeline.steps().last();
+    step.is_some_and(|step| {
+        (0..step.inputs.len())
+            .all(|i| step.op.needs(i).iter().all(|need| need.output_axis != Some(a)))
+    })
 }
 
 /// The first source's storage chunk, seen from the result; None where it has none.

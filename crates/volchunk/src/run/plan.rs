@@ -37,8 +37,11 @@ pub struct PlanRequest<'a> {
     pub storage: StorageRequest,
     /// Threads; None: as many as the process may use.
     pub workers: Option<usize>,
-    /// Most bytes that the process may hold; None: half of what the machine leaves.
+    /// Most bytes that the process may hold; None: what it holds, and half of what the machine
+    /// leaves.
     pub memory: Option<u64>,
+    /// Bytes that the caller will hold beside the run, such as an output array.
+    pub held: u64,
     /// [`Source::read_overhead`](crate::Source::read_overhead), the largest of the sources.
     pub read_overhead: u64,
     /// [`Sink::write_overhead`](crate::Sink::write_overhead) of an output of this description.
@@ -48,7 +51,7 @@ pub struct PlanRequest<'a> {
 /// Projected memory, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// What the process holds before it begins.
+    /// What the process holds before it begins, and what the caller will hold beside the run.
     pub base: u64,
     /// What one worker holds at most.
     pub per_worker: u64,
@@ -104,7 +107,10 @@ pub fn plan(request: &PlanRequest<'_>) -> Result<Plan> {
     }
     check_storage(request)?;
     // Read once, so that every candidate is held against the same cap.
-    let cap = request.memory.unwrap_or_else(|| os::available_memory().map_or(2 << 30, |m| m / 2));
+    let cap = request.memory.unwrap_or_else(|| {
+        let free = os::available_memory().map_or(2 << 30, |m| m / 2);
+        free.saturating_add(os::resident_memory().unwrap_or(0))
+    });
     let request = &PlanRequest { memory: Some(cap), ..request.clone() };
     match &request.chunk {
         Some(chunk) => {
@@ -206,7 +212,7 @@ pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan>
     let write_overhead = (request.write_overhead)(&output)?;
     let result = bytes(&visits[0].footprint.largest(), out);
     let per_worker = peak(request, &visits, 0).max(result.saturating_add(write_overhead));
-    let base = os::resident_memory().unwrap_or(0) + BASE_GROWTH;
+    let base = (os::resident_memory().unwrap_or(0) + BASE_GROWTH).saturating_add(request.held);
     let held = base.saturating_add(per_worker.saturating_mul(workers as u64));
     let halo_cache = halo_cache_bytes(request, &visits).min(cap.saturating_sub(held));
 

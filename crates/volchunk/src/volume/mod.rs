@@ -5,6 +5,7 @@ mod boundary;
 mod buffer;
 mod dtype;
 mod info;
+mod shared;
 mod source;
 mod view;
 
@@ -13,5 +14,6 @@ pub use boundary::{AxisMap, Boundary};
 pub use buffer::{Buffer, Scratch};
 pub use dtype::{Bool, Dtype, Element};
 pub use info::{Axis, AxisKind, StorageGrid, VolumeInfo};
+pub use shared::{SharedArray, SharedMemory};
 pub use source::{Sink, Source};
 pub use view::{View, ViewMut};
