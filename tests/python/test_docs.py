@@ -27,7 +27,7 @@ MODULES = [
 def test_examples(module):
     import numpy as np
 
-    failed, tried = doctest.testmod(module, extraglobs={"np": np})
+    failed, tried = doctest.testmod(module, extraglobs={"np": np, "volchunk": volchunk})
     assert tried > 0 and failed == 0
 
 

@@ -10,11 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pyo3::{exceptions::PyValueError, prelude::*};
+use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 use volchunk::{
     ArraySink, AxisKind, Boundary, Control, Coords, Dtype, ErrorKind, Pipeline, Plan, PlanRequest,
     Progress, Region, Scratch, Sink, StorageRequest, View, VolumeInfo, plan,
 };
+use volchunk_cli::{PlanReport, format_name};
 use volchunk_io::{CreateOptions, Format, OutputLock, create, write_overhead};
 use volchunk_ops::{OpSpec, bind_chain};
 
@@ -23,7 +24,7 @@ use crate::{
     error::to_python,
     function::{Depth, Function, Gives, Place},
     object::ObjectSink,
-    volume::FileSource,
+    volume::{FileSource, describe},
 };
 
 /// What is done to the source.
@@ -84,12 +85,7 @@ impl Job {
         let info = source.info();
         let (pipeline, plan) = match work {
             Work::Ops(texts) => {
-                let specs = texts
-                    .iter()
-                    .map(|t| OpSpec::parse(t))
-                    .collect::<volchunk::Result<Vec<_>>>()
-                    .map_err(to_python)?;
-                let pipeline = bind_chain(&specs, info.clone()).map_err(to_python)?;
+                let pipeline = bind(&texts, info)?;
                 let plan = divide.plan(&pipeline, &*source)?;
                 (pipeline, plan)
             }
@@ -126,6 +122,30 @@ impl Job {
     #[getter]
     fn origin(&self) -> Vec<u64> {
         self.plan.grid.domain().start().to_vec()
+    }
+
+    /// What the run would do and cost, as a dictionary and as text: as `volchunk plan` says it, with
+    /// these names for input, ops and output.
+    fn report<'py>(
+        &self,
+        py: Python<'py>,
+        input: &str,
+        ops: Vec<String>,
+        output: &str,
+        roi: bool,
+    ) -> PyResult<(Bound<'py, PyAny>, String)> {
+        let format = self.path.as_deref().map(Format::of_output).transpose().map_err(to_python)?;
+        let report = PlanReport {
+            input,
+            source: self.source.info(),
+            ops: &ops,
+            output,
+            format: format.map_or("in memory", |f| format_name(f, &self.plan.output)),
+            roi,
+            plan: &self.plan,
+        };
+        let values = py.import("json")?.call_method1("loads", (report.json().to_string(),))?;
+        Ok((values, report.text()))
     }
 
     /// Computes the first chunk and keeps nothing of it.
@@ -309,6 +329,21 @@ impl FunctionArgs {
         let plan = divide.plan(&pipeline, source)?;
         Ok((pipeline, plan))
     }
+}
+
+fn bind(ops: &[String], info: &VolumeInfo) -> PyResult<Pipeline> {
+    let specs: volchunk::Result<Vec<_>> = ops.iter().map(|t| OpSpec::parse(t)).collect();
+    specs.and_then(|specs| bind_chain(&specs, info.clone())).map_err(to_python)
+}
+
+/// What `ops` make of the source, as [`FileSource::info`] has it.
+#[pyfunction]
+pub(crate) fn result_info<'py>(
+    py: Python<'py>,
+    source: PyRef<'_, FileSource>,
+    ops: Vec<String>,
+) -> PyResult<Bound<'py, PyDict>> {
+    describe(py, bind(&ops, source.source.info())?.output())
 }
 
 /// Bytes as text, such as `8GB`.

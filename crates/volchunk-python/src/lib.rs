@@ -22,7 +22,7 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use crate::{
-        job::{Job, parse_bytes},
+        job::{Job, parse_bytes, result_info},
         merge::{join_cores, merge_points, merged_lengths},
         program::program,
         source::{array_source, default_axes, object_source},

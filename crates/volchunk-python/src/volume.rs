@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use pyo3::{prelude::*, types::PyDict};
-use volchunk::{AxisKind, Error, Region, Scratch, Source};
+use volchunk::{AxisKind, Error, Region, Scratch, Source, VolumeInfo};
 
 use crate::{array::Array, error::to_python};
 
@@ -35,28 +35,7 @@ impl FileSource {
     /// Shape, dtype, axes and storage by name; lists have one entry for each axis, but
     /// `voxel_size_um` one for each spatial axis, or None where it is not known for all of them.
     fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let info = self.source.info();
-        let axes = &info.axes;
-        let kind = |kind| match kind {
-            AxisKind::Space => "space",
-            AxisKind::Time => "time",
-            AxisKind::Channel => "channel",
-        };
-        let micrometers: Option<Vec<f64>> =
-            info.spatial_axes().iter().map(|&a| axes[a].micrometers()).collect();
-        let storage = info.storage.as_ref();
-        let dict = PyDict::new(py);
-        dict.set_item("shape", info.shape.to_vec())?;
-        dict.set_item("dtype", info.dtype.name())?;
-        dict.set_item("axes", axes.iter().map(|a| &a.name).collect::<Vec<_>>())?;
-        dict.set_item("kinds", axes.iter().map(|a| kind(a.kind)).collect::<Vec<_>>())?;
-        dict.set_item("scale", axes.iter().map(|a| a.scale).collect::<Vec<_>>())?;
-        dict.set_item("unit", axes.iter().map(|a| a.unit.as_deref()).collect::<Vec<_>>())?;
-        dict.set_item("origin", axes.iter().map(|a| a.origin).collect::<Vec<_>>())?;
-        dict.set_item("voxel_size_um", micrometers)?;
-        dict.set_item("storage_chunk", storage.map(|s| s.chunk.to_vec()))?;
-        dict.set_item("shard", storage.and_then(|s| s.shard.as_ref()).map(|s| s.to_vec()))?;
-        Ok(dict)
+        describe(py, self.source.info())
     }
 
     /// Reads the region at `start` of the shape of `out` into it; `out` has the volume's dtype in
@@ -93,4 +72,29 @@ impl FileSource {
     fn bytes_read(&self) -> u64 {
         self.source.bytes_read()
     }
+}
+
+/// What [`FileSource::info`] gives.
+pub(crate) fn describe<'py>(py: Python<'py>, info: &VolumeInfo) -> PyResult<Bound<'py, PyDict>> {
+    let axes = &info.axes;
+    let kind = |kind| match kind {
+        AxisKind::Space => "space",
+        AxisKind::Time => "time",
+        AxisKind::Channel => "channel",
+    };
+    let micrometers: Option<Vec<f64>> =
+        info.spatial_axes().iter().map(|&a| axes[a].micrometers()).collect();
+    let storage = info.storage.as_ref();
+    let dict = PyDict::new(py);
+    dict.set_item("shape", info.shape.to_vec())?;
+    dict.set_item("dtype", info.dtype.name())?;
+    dict.set_item("axes", axes.iter().map(|a| &a.name).collect::<Vec<_>>())?;
+    dict.set_item("kinds", axes.iter().map(|a| kind(a.kind)).collect::<Vec<_>>())?;
+    dict.set_item("scale", axes.iter().map(|a| a.scale).collect::<Vec<_>>())?;
+    dict.set_item("unit", axes.iter().map(|a| a.unit.as_deref()).collect::<Vec<_>>())?;
+    dict.set_item("origin", axes.iter().map(|a| a.origin).collect::<Vec<_>>())?;
+    dict.set_item("voxel_size_um", micrometers)?;
+    dict.set_item("storage_chunk", storage.map(|s| s.chunk.to_vec()))?;
+    dict.set_item("shard", storage.and_then(|s| s.shard.as_ref()).map(|s| s.to_vec()))?;
+    Ok(dict)
 }

@@ -1,6 +1,7 @@
 """Divide image volumes into overlapping chunks, work on every core, reassemble without seams.
 
 - `map_overlap`, `map_points`: a function of yours on every chunk of a volume.
+- `plan`: what a run would do and cost, before it does.
 - `open`: a volume in a file, as an array that is read where it is indexed.
 - `volchunk.chunking`: split, merge, shared arrays and process pools; every name of
   ``magmap.cv.chunking``.
@@ -8,8 +9,12 @@
 - `volchunk.settings`: how many processes and threads, and how processes start.
 """
 
+from volchunk._job import Plan, plan
 from volchunk._overlap import ChunkInfo, map_overlap, map_points
 from volchunk._settings import Settings, settings
 from volchunk._volume import Volume, open
 
-__all__ = ["ChunkInfo", "Settings", "Volume", "map_overlap", "map_points", "open", "settings"]
+__all__ = [
+    *("ChunkInfo", "Plan", "Settings", "Volume"),
+    *("map_overlap", "map_points", "open", "plan", "settings"),
+]

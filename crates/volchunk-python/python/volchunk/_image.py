@@ -29,9 +29,11 @@ class Image:
 
     def __init__(self, image: Any) -> None:
         self.array = image if isinstance(image, np.ndarray) else None
+        self.name = "an array"
         if isinstance(image, str | os.PathLike):
             image = open_volume(image)
         if isinstance(image, Volume):
+            self.name = image.path
             self.source = image._source
             kinds = self.source.info()["kinds"]
             self.axes = Axes(image.axes, [a for a, kind in enumerate(kinds) if kind == "space"])
@@ -99,6 +101,8 @@ class Output:
     def __init__(self, out: Any, image: Image) -> None:
         self.path = os.fspath(out) if isinstance(out, str | os.PathLike) else None
         self.target = None if self.path is not None else out
+        self.is_fresh = out is None
+        self.name = "an array" if self.path is None else self.path
         self.unit: list[int] | None = None
         self.dtype: np.dtype[Any] | None = None
         if self.target is None:
@@ -130,6 +134,8 @@ class Output:
             job.write_file(progress)
             return open_volume(self.path)
         out = np.empty(job.shape, job.dtype) if self.target is None else self.target
+        if self.dtype is not None and self.dtype != job.dtype:
+            raise TypeError(f"out has dtype {self.dtype}; legal: the result's, {job.dtype}")
         if tuple(job.shape) != tuple(out.shape):
             raise ValueError(f"out has shape {self.shape}; legal: the result's, {tuple(job.shape)}")
         if isinstance(out, np.ndarray) and out.flags.c_contiguous and out.dtype.isnative:

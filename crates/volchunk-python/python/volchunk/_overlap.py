@@ -12,19 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from volchunk import _native
-from volchunk._arguments import (
-    Boundaries,
-    Chunks,
-    Depth,
-    Roi,
-    boundary_of,
-    chunks_of,
-    depth_of,
-    memory_of,
-    roi_of,
-    workers_of,
-)
+from volchunk._arguments import Boundaries, Chunks, Depth, Roi, boundary_of, depth_of
 from volchunk._image import Image, Output, legal_dtype
+from volchunk._job import Request
 from volchunk._processes import Workers
 from volchunk._progress import bar
 
@@ -263,17 +253,17 @@ class _Task:
         self.image = image
         self.depth = depth_of(depth, image.axes)
         self.boundary = boundary_of(boundary, image.axes)
-        self.chunks = chunks_of(chunks, image.axes)
-        self.roi = roi_of(roi, image.shape)
-        self.memory = memory_of(memory)
-        self.workers = workers_of(workers)
+        self._request = Request(
+            image, image.shape, image.axes, chunks=chunks, roi=roi, memory=memory, workers=workers
+        )
+        self.chunks, self.roi = self._request.chunks, self._request.roi
         self._func = func
         self._with_info = takes_info(func)
         self._workers: Workers | None = None
         if executor == "processes":
             # Here, where no thread of the engine runs yet: processes may be forked.
             self._workers = stack.enter_context(
-                Workers(func, self.workers, with_info=self._with_info)
+                Workers(func, self._request.workers, with_info=self._with_info)
             )
         elif executor != "threads":
             raise ValueError(f"executor is {executor!r}; legal: 'threads', 'processes'")
@@ -281,20 +271,13 @@ class _Task:
 
     def job(self, call: Callable[..., Any], **changed: Any) -> _native.Job:
         """The job that calls `call` for each chunk, as the arguments ask but for what is `changed`."""
-        job = {
+        work = {
             "call": call,
             "depth": [(*d, b) for d, b in zip(self.depth, self.boundary, strict=True)],
-            "channels": None,
-            "roi": self.roi,
-            "chunks": self.chunks,
-            "path": None,
-            "unit": None,
-            "memory": self.memory,
-            "workers": self.workers,
-            "held": 0,
-            **changed,
+            "dtype": changed.pop("dtype"),
+            "channels": changed.pop("channels", None),
         }
-        return _native.Job(self.image.source, job, job)
+        return self._request.job(work, **changed)
 
     def place(self, origin: Any, chunks: Any) -> None:
         """Takes the grid of chunks: where it begins, how long its chunks are."""

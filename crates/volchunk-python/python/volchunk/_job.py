@@ -1,0 +1,178 @@
+"""Jobs for the engine, and plans of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from volchunk import _native
+from volchunk._arguments import (
+    Axes,
+    Boundaries,
+    Chunks,
+    Depth,
+    Roi,
+    boundary_of,
+    chunks_of,
+    depth_of,
+    memory_of,
+    roi_of,
+    workers_of,
+)
+from volchunk._image import Image, Output, legal_dtype
+from volchunk._progress import bar
+
+
+class Request:
+    """What every job is asked for beside its work: how to divide the result, what it may cost.
+
+    Parameters
+    ----------
+    image : Image
+        What is read.
+    shape, axes : tuple of int, Axes
+        Those of the result.
+    chunks, roi, memory, workers
+        As the user gave them.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        shape: Sequence[int],
+        axes: Axes,
+        *,
+        chunks: Any,
+        roi: Any,
+        memory: Any,
+        workers: Any,
+    ) -> None:
+        self._image = image
+        self.chunks = chunks_of(chunks, axes)
+        self.roi = roi_of(roi, shape)
+        self.memory = memory_of(memory)
+        self.workers = workers_of(workers)
+
+    def job(self, work: list[str] | Mapping[str, Any], **changed: Any) -> _native.Job:
+        """The job that does `work`, as was asked for but for what is `changed`."""
+        divide = {
+            "roi": self.roi,
+            "chunks": self.chunks,
+            "path": None,
+            "unit": None,
+            "memory": self.memory,
+            "workers": self.workers,
+            "held": 0,
+            **changed,
+        }
+        return _native.Job(self._image.source, work, divide)
+
+
+def ops_job(
+    image: Image, ops: list[str], output: Output, **asked: Any
+) -> _native.Job:
+    """The job that runs `ops`, as text, on `image`; `asked` are a `Request`'s."""
+    result = _native.result_info(image.source, ops)
+    spatial = [a for a, kind in enumerate(result["kinds"]) if kind == "space"]
+    request = Request(image, result["shape"], Axes(result["axes"], spatial), **asked)
+    held = np.dtype(result["dtype"]).itemsize if output.is_fresh else 0
+    return request.job(ops, path=output.path, unit=output.unit, held=held)
+
+
+def run_ops(image: Any, ops: list[str], *, out: Any, progress: bool, **asked: Any) -> Any:
+    """Runs `ops`, as text, on `image`, whatever it is, into `out`; `asked` are a `Request`'s."""
+    source = Image(image)
+    output = Output(out, source)
+    job = ops_job(source, ops, output, **asked)
+    with bar(job.count, progress) as told:
+        return output.run(job, told)
+
+
+class Plan(dict[str, Any]):
+    """What a run would do and cost: by name, as ``volchunk plan --json`` has it; printed, as
+    ``volchunk plan`` prints it."""
+
+    def __init__(self, values: Mapping[str, Any], text: str) -> None:
+        super().__init__(values)
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(self._text)
+
+
+def plan(
+    image: Any,
+    ops: str | Sequence[str] = (),
+    *,
+    depth: Depth | None = None,
+    boundary: Boundaries = "reflect",
+    dtype: npt.DTypeLike | None = None,
+    chunks: Chunks = "auto",
+    out: Any = None,
+    roi: Roi = None,
+    memory: int | str | None = None,
+    workers: int | None = None,
+) -> Plan:
+    """Say what a run would do and cost, without running it.
+
+    Parameters
+    ----------
+    image : array_like, path or Volume
+        What would be read, as in `map_overlap`.
+    ops : str or sequence of str, optional
+        Built-in ops as the program takes them, such as ``"gaussian:sigma=2"``, in order.
+    depth, boundary, dtype : optional
+        Instead of `ops`: those of a `map_overlap`; `dtype` is by default the image's.
+    chunks, out, roi, memory, workers : optional
+        As in `map_overlap`; with a path as `out` the plan is that of writing there.
+
+    Returns
+    -------
+    Plan
+        A dict: "chunks", "chunk", "workers", "memory" (bytes: "peak", "base", "per_worker",
+        "halo_cache", "cap"), "halo_overhead", "needed_bytes", "read_amplification" and more.
+
+    Raises
+    ------
+    MemoryError
+        If it would exceed the memory cap; the message says what would fit.
+    TypeError, ValueError, IndexError
+        For arguments that cannot be right.
+
+    Examples
+    --------
+    >>> image = np.zeros((64, 512, 512), np.uint16)
+    >>> plan = volchunk.plan(image, "gaussian:sigma=2", chunks=(64, 256, 256), workers=2)
+    >>> plan["chunks"], plan["chunk"], plan["output"]["dtype"]
+    (4, [64, 256, 256], 'float32')
+    >>> print(str(plan).splitlines()[0])
+    input          an array: 64 × 512 × 512 uint16 (zyx)
+    """
+    source = Image(image)
+    output = Output(out, source)
+    asked = {"chunks": chunks, "roi": roi, "memory": memory, "workers": workers}
+    if depth is None:
+        texts = [ops] if isinstance(ops, str) else list(ops)
+        job = ops_job(source, texts, output, **asked)
+    else:
+        if ops:
+            raise ValueError(f"ops is {ops!r} and depth {depth!r}; legal: one of them")
+        given = source.dtype if dtype is None else legal_dtype(dtype, "dtype")
+        request = Request(source, source.shape, source.axes, **asked)
+        reach = depth_of(depth, source.axes)
+        sides = zip(reach, boundary_of(boundary, source.axes), strict=True)
+        work = {
+            "call": None,
+            "depth": [(*voxels, name) for voxels, name in sides],
+            "dtype": given.name,
+            "channels": None,
+        }
+        held = given.itemsize if output.is_fresh else 0
+        job = request.job(work, path=output.path, unit=output.unit, held=held)
+        texts = [f"a function, depth {', '.join(f'{lo}+{hi}' for lo, hi in reach)}"]
+    values, text = job.report(source.name, texts, output.name, roi is not None)
+    return Plan(values, text)
