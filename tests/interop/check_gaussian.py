@@ -1,5 +1,7 @@
 """volchunk's gaussian through files, against scipy.ndimage.gaussian_filter on the whole volume."""
 
+import decimal
+import fractions
 import itertools
 import pathlib
 
@@ -7,8 +9,11 @@ import numpy as np
 import zarr
 from common import finest, volchunk
 from scipy import ndimage
+from scipy.ndimage._filters import _gaussian_kernel1d
 
 BOUNDARIES = ("reflect", "mirror", "nearest", "wrap", "constant")
+DTYPES = ("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64",
+          "float32", "float64")
 SHAPE = (23, 31, 40)
 SIGMA = (0.8, 1.5, 2.0)
 
@@ -31,6 +36,100 @@ def compare(ours: np.ndarray, whole: np.ndarray, what: str) -> None:
     assert equal >= 0.999, f"{what}: only {equal:.4%} of the voxels are equal"
 
 
+def fma(a: float, b: float, c: float) -> float:
+    """a · b + c, rounded once."""
+    return float(fractions.Fraction(a) * fractions.Fraction(b) + fractions.Fraction(c))
+
+
+def dot(a: list[float], b: list[float]) -> float:
+    """The scalar product with the roundings of OpenBLAS on x86-64 with AVX2."""
+    whole = len(a) // 4 * 4
+    sums = [0.0] * 4
+    for k in range(whole):
+        sums[k % 4] = fma(a[k], b[k], sums[k % 4])
+    total = (sums[0] + sums[1]) + (sums[2] + sums[3])
+    if len(a) - whole == 1:
+        return fma(a[whole], b[whole], total)
+    rest = 0.0
+    for k in range(whole, len(a)):
+        rest = fma(a[k], b[k], rest)
+    return total + rest
+
+
+def weights(sigma: float, order: int, radius: int) -> list[float]:
+    """The weights that volchunk's documentation promises: exponentials rounded correctly."""
+    factor = -0.5 / (sigma * sigma)
+    with decimal.localcontext(prec=60):
+        taps = np.array([float((decimal.Decimal(factor * (x * x))).exp())
+                         for x in range(-radius, radius + 1)])
+    taps = taps / taps.sum()
+    step = 1.0 / -(sigma * sigma)
+    rows = [[float(i + 1) if k == i + 1 else step if k == i - 1 else 0.0 for k in range(order + 1)]
+            for i in range(order + 1)]
+    q = [1.0] + [0.0] * order
+    for _ in range(order):
+        q = [dot(row, q) for row in rows]
+    scale = [dot([float(x**k) for k in range(order + 1)], q) for x in range(-radius, radius + 1)]
+    return [float(s * t) for s, t in zip(scale, taps)]
+
+
+def filter_of_an_axis(rng: np.random.Generator) -> tuple[float, int, int]:
+    """sigma, order and radius for which SciPy has the promised weights on this machine.
+
+    Its exponential is not rounded correctly, and from order 2 on its weights depend on the CPU.
+    """
+    for _ in range(100):
+        sigma = round(rng.uniform(0.05, 3), rng.integers(1, 6))
+        order = int(rng.choice([0, 0, 0, 1, 2, 3, 4, 5, 6]))
+        radius = int(rng.integers(0, 12)) if rng.random() < 0.3 else int(4.0 * sigma + 0.5)
+        if weights(sigma, order, radius) == _gaussian_kernel1d(sigma, order, radius).tolist():
+            return sigma, order, radius
+    raise AssertionError("none of 100 random filters has SciPy's weights")
+
+
+def random_voxels(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    if dtype.kind == "f":
+        return (rng.standard_normal(shape) * 300).astype(dtype)
+    if dtype.kind == "b":
+        return rng.random(shape) < 0.5
+    limits = np.iinfo(dtype)
+    # Flat parts, where a last bit decides what truncation makes of a voxel; and the whole range.
+    low, high = (0, 100) if rng.random() < 0.5 else (limits.min, limits.max)
+    image = rng.integers(low, high, shape, dtype, endpoint=True)
+    image[tuple(slice(0, n // 2) for n in shape)] = high
+    return image
+
+
+def random_cases(program: str, work: pathlib.Path, count: int) -> None:
+    """Orders, radii, boundaries per axis and dtypes: the bits of SciPy."""
+    rng = np.random.default_rng(21)
+    for case in range(count):
+        ndim = int(rng.integers(1, 5))
+        shape = tuple(int(n) for n in rng.integers(1, [90, 40, 20, 9][ndim - 1], ndim))
+        dtype, output = (np.dtype(str(d)) for d in rng.choice(DTYPES, 2))
+        image = random_voxels(rng, shape, dtype)
+        filters = [(0.0, 0, 0) if rng.random() < 0.2 else filter_of_an_axis(rng)
+                   for _ in range(ndim)]
+        sigma, order, radius = zip(*filters)
+        modes = [str(mode) for mode in rng.choice(BOUNDARIES, ndim)]
+        cval = round(rng.uniform(-300, 300), 2)
+        expected = ndimage.gaussian_filter(image, sigma, order, output, modes, cval, radius=radius)
+
+        boundary = ",".join(f"constant({cval})" if m == "constant" else m for m in modes)
+        op = (f"gaussian:sigma={','.join(map(repr, sigma))}:order={','.join(map(str, order))}"
+              f":radius={','.join(map(str, radius))}:boundary={boundary}:dtype={output}")
+        np.save(work / "random.npy", image)
+        volchunk(program, "run", work / "random.npy", work / "random-out.npy", "--op", op,
+                 "--chunk", int(rng.integers(2, 30)), "--force")
+        found = np.load(work / "random-out.npy")
+        if output == bool:
+            expected = expected.view("uint8") != 0  # SciPy stores other bytes than 0 and 1 too.
+        assert found.dtype == output and found.shape == shape, op
+        different = np.count_nonzero(~np.equal(found, expected))
+        assert np.array_equal(found, expected, equal_nan=output.kind == "f"), (
+            f"case {case}: {dtype} {shape} {op}: {different} voxels differ")
+
+
 def main(program: str, work: pathlib.Path) -> None:
     sigma = ",".join(map(str, SIGMA))
     # Sums are f64 everywhere; between the axes and out stand f32, and f64 for f64 and wide integers.
@@ -45,6 +144,14 @@ def main(program: str, work: pathlib.Path) -> None:
             volchunk(program, "run", source, result, "--chunk", "7,16,9",
                      "--op", f"gaussian:sigma={sigma}:boundary={boundary}")
             compare(np.load(result), whole, f"{dtype} {boundary}")
+
+    # SciPy's own defaults: the dtype of the input; and truncate.
+    image = volume("uint16")
+    volchunk(program, "run", work / "uint16.npy", work / "truncated.npy",
+             "--op", f"gaussian:sigma={sigma}:truncate=2.5:dtype=uint16")
+    assert np.array_equal(np.load(work / "truncated.npy"),
+                          ndimage.gaussian_filter(image, SIGMA, truncate=2.5))
+    random_cases(program, work, 80)
 
     # The same result from every grid and every worker count, bit for bit, and in a Zarr too.
     image = volume("uint16")

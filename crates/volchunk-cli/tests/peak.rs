@@ -8,10 +8,11 @@ mod util;
 
 use util::Dir;
 
-const OPS: [&[&str]; 8] = [
+const OPS: [&[&str]; 9] = [
     &[],
     &["gaussian:sigma=2"],
     &["cast:dtype=float64", "gaussian:sigma=1"],
+    &["gaussian:sigma=1,0,2:order=1:radius=3:dtype=uint8"],
     &["gaussian:sigma=1.5:boundary=wrap", "clip:max=30000", "cast:dtype=uint16"],
     &["rescale:factor=1.5"],
     &["rescale:factor=0.4:order=0", "multiply:value=2"],

@@ -45,11 +45,14 @@ fn boundary() -> impl Strategy<Value = &'static str> {
 
 fn gaussian(ndim: usize) -> impl Strategy<Value = String> {
     // Up to a halo of 12 voxels, longer than some volumes.
-    (prop::collection::vec(1..=30u32, ndim), boundary()).prop_map(|(tenths, boundary)| {
-        let sigma: Vec<String> =
-            tenths.iter().map(|&t| format!("{}", f64::from(t) / 10.0)).collect();
-        format!("gaussian:sigma={}:boundary={boundary}", sigma.join(","))
-    })
+    let other = prop::sample::select(vec!["", ":order=1", ":dtype=int16", ":order=2:radius=3"]);
+    (prop::collection::vec(0..=30u32, ndim), boundary(), other).prop_map(
+        |(tenths, boundary, other)| {
+            let sigma: Vec<String> =
+                tenths.iter().map(|&t| format!("{}", f64::from(t) / 10.0)).collect();
+            format!("gaussian:sigma={}:boundary={boundary}{other}", sigma.join(","))
+        },
+    )
 }
 
 fn other(ndim: usize) -> impl Strategy<Value = String> {

@@ -1,12 +1,13 @@
-//! The gaussian filter on one chunk of 64×256×256 u16 with its whole halo, σ = 2, one thread:
-//! `cargo bench -p volchunk-ops --bench gaussian_chunk`. Prints the least of several runs.
+//! The gaussian filter on one chunk of 64×256×256 u16 with its whole halo, σ = 2, one thread, to
+//! f32, to u16, and its first derivative to f32: `cargo bench -p volchunk-ops --bench
+//! gaussian_chunk`. Prints the least of several runs.
 
 #![allow(clippy::unwrap_used)]
 
 use std::time::Instant;
 
-use volchunk::{ArraySource, Boundary, Buffer, Pipeline, Region, Scratch, Source};
-use volchunk_ops::{Gaussian, Simd};
+use volchunk::{ArraySource, Buffer, Dtype, Pipeline, Region, Scratch, Source};
+use volchunk_ops::{Gaussian, GaussianAxis, Simd};
 
 /// Nanoseconds that this thread has computed; wall time where the system does not tell.
 fn cpu_ns(since: Instant) -> u64 {
@@ -29,8 +30,11 @@ fn main() {
     let source = ArraySource::new(volume.view());
     let region = Region::new([8, 8, 8], [64, 256, 256]);
     let paths = [("avx2", Simd::avx2()), ("portable", Some(Simd::portable()))];
-    for (name, simd) in paths.into_iter().filter_map(|(n, s)| Some((n, s?))) {
-        let op = Gaussian::new(source.info().clone(), &[2.0; 3], Boundary::Reflect).unwrap();
+    let cases = [(0, Dtype::F32), (0, Dtype::U16), (1, Dtype::F32)];
+    let paths = paths.into_iter().filter_map(|(n, s)| Some((n, s?)));
+    for ((name, simd), (order, dtype)) in paths.flat_map(|p| cases.map(|c| (p, c))) {
+        let axes = [GaussianAxis { order, ..GaussianAxis::smooth(2.0) }; 3];
+        let op = Gaussian::new(source.info().clone(), &axes, Some(dtype)).unwrap();
         let ops = [Box::new(op.with_simd(simd)) as _];
         let pipeline = Pipeline::chain(source.info().clone(), ops).unwrap();
         let mut scratch = Scratch::new();
@@ -43,7 +47,7 @@ fn main() {
             scratch.give(out);
         }
         println!(
-            "{name}: {:.2} ms per chunk, {:.3} ns per voxel, {:.3} s CPU for 512³",
+            "{name}, order {order} to {dtype}: {:.2} ms per chunk, {:.3} ns per voxel, {:.3} s CPU for 512³",
             best as f64 * 1e-6,
             best as f64 / region.voxels() as f64,
             best as f64 * 1e-9 * 32.0

@@ -6,10 +6,10 @@
 use std::time::Instant;
 
 use volchunk::{
-    ArraySink, ArraySource, Boundary, Buffer, Control, Coords, Dtype, Error, Pipeline, PlanRequest,
-    Result, Source, StorageRequest, os, plan, run,
+    ArraySink, ArraySource, Buffer, Control, Coords, Dtype, Error, Pipeline, PlanRequest, Result,
+    Source, StorageRequest, os, plan, run,
 };
-use volchunk_ops::Gaussian;
+use volchunk_ops::{Gaussian, GaussianAxis};
 
 fn main() -> Result<()> {
     // Cargo itself adds `--bench`.
@@ -35,7 +35,7 @@ fn main() -> Result<()> {
         *voxel = (state >> 52) as u16;
     }
     let source = ArraySource::new(image.view());
-    let op = Gaussian::new(source.info().clone(), &[sigma; 3], Boundary::Reflect)?;
+    let op = Gaussian::new(source.info().clone(), &[GaussianAxis::smooth(sigma); 3], None)?;
     let pipeline = Pipeline::chain(source.info().clone(), [Box::new(op) as _])?;
     for repeat in 0..=repeats {
         let started = Instant::now();

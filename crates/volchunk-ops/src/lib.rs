@@ -39,7 +39,7 @@ mod transpose;
 
 pub use downsample::Downsample;
 pub use elementwise::{Cast, Clip, Elementwise, Kernel, Multiply, Subtract, Threshold};
-pub use gaussian::{Gaussian, Simd};
+pub use gaussian::{Gaussian, GaussianAxis, Reach, Simd};
 pub use number::Number;
 pub use rescale::{Order, Rescale};
 pub use spec::{Key, Kind, OPS, OpInfo, OpSpec, bind_chain, help};

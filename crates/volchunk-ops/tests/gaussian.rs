@@ -7,7 +7,7 @@ use volchunk::{
     ArraySource, Boundary, Buffer, Dtype, ErrorKind, Pipeline, Region, Scratch, VolumeInfo,
     dispatch,
 };
-use volchunk_ops::{Gaussian, Simd};
+use volchunk_ops::{Gaussian, GaussianAxis, Reach, Simd};
 
 /// The taps, which have a test of their own against SciPy's.
 #[path = "../src/gaussian/weights.rs"]
@@ -53,56 +53,130 @@ fn synthetic(shape: &[u64], dtype: Dtype, seed: u64) -> Buffer {
 }
 
 /// What the filter's documentation says, written as directly as can be: pad each line, then sum.
-fn naive(volume: &Buffer, sigma: &[f64], boundary: Boundary) -> Buffer {
-    let single = volume.dtype().size() < 4 || volume.dtype() == Dtype::F32;
+fn naive(volume: &Buffer, axes: &[GaussianAxis], dtype: Option<Dtype>) -> Buffer {
+    let dtype = dtype.unwrap_or(match volume.dtype() {
+        Dtype::F32 => Dtype::F32,
+        input if input.size() < 4 => Dtype::F32,
+        _ => Dtype::F64,
+    });
     let mut values: Vec<f64> = dispatch!(volume.dtype(), T => {
         volume.as_slice::<T>().iter().map(|v| volchunk::Element::to_f64(*v)).collect()
     });
     let shape: Vec<usize> = volume.shape().iter().map(|&n| n as usize).collect();
-    for (axis, &sigma) in sigma.iter().enumerate() {
-        let radius = (4.0 * sigma + 0.5) as i64;
-        if radius == 0 {
-            continue;
-        }
-        let weights = weights::Weights::new(sigma, "any").unwrap();
+    let mut stored = None;
+    for (axis, filter) in axes.iter().enumerate().filter(|(_, f)| f.sigma > 0.0) {
+        let radius = match filter.reach {
+            Reach::Sigmas(n) => (n * filter.sigma + 0.5) as i64,
+            Reach::Voxels(n) => n as i64,
+        };
+        let weights =
+            weights::Weights::new(filter.sigma, filter.order as u32, radius as usize).unwrap();
+        let sign = if weights.antisymmetric() { -1.0 } else { 1.0 };
         let weights: Vec<f64> = weights.taps().iter().rev().copied().collect();
 
         let (n, step) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
         let mut result = values.clone();
         for (i, out) in result.iter_mut().enumerate() {
             let place = (i / step % n) as i64;
-            let at = |offset: i64| match boundary.index(place + offset, n as u64) {
+            let at = |offset: i64| match filter.boundary.index(place + offset, n as u64) {
                 Some(p) => values[i - place as usize * step + p as usize * step],
-                None => match boundary {
+                None => match filter.boundary {
                     Boundary::Constant(value) => value,
                     _ => unreachable!(),
                 },
             };
             let mut sum = at(0) * weights[0];
             for x in (1..=radius).rev() {
-                sum += (at(-x) + at(x)) * weights[x as usize];
+                sum += (at(-x) + sign * at(x)) * weights[x as usize];
             }
-            *out = if single { f64::from(sum as f32) } else { sum };
+            *out = sum;
         }
-        values = result;
+        let buffer = store(volume.shape(), &result, dtype);
+        values = match dtype {
+            Dtype::Bool => buffer.bytes().iter().map(|&b| f64::from(b)).collect(),
+            _ => dispatch!(dtype, T => {
+                buffer.as_slice::<T>().iter().map(|v| volchunk::Element::to_f64(*v)).collect()
+            }),
+        };
+        stored = Some(buffer);
     }
-    if single {
-        Buffer::from_slice(volume.shape(), &values.iter().map(|&v| v as f32).collect::<Vec<_>>())
-    } else {
-        Buffer::from_slice(volume.shape(), &values)
+    match stored {
+        Some(mut buffer) if dtype == Dtype::Bool => {
+            buffer.bytes_mut().iter_mut().for_each(|b| *b = u8::from(*b != 0));
+            buffer
+        }
+        Some(buffer) => buffer,
+        None => unfiltered(volume, dtype),
     }
+}
+
+/// Sums as voxels of `dtype`; bools as the bytes that SciPy makes of them.
+fn store(shape: &[u64], sums: &[f64], dtype: Dtype) -> Buffer {
+    let limit = match dtype {
+        Dtype::U32 | Dtype::I64 | Dtype::U64 => 1i128 << 63,
+        _ => 1 << 31,
+    };
+    let whole = |v: f64| {
+        let w = v.trunc();
+        match dtype {
+            Dtype::U64 if w >= 2f64.powi(63) => {
+                if w < 2f64.powi(64) {
+                    w as i128
+                } else {
+                    0
+                }
+            }
+            _ if w >= -(limit as f64) && w < limit as f64 => w as i128,
+            _ => -limit,
+        }
+    };
+    let mut buffer = Buffer::zeros(shape, dtype);
+    let size = dtype.size();
+    for (bytes, &v) in buffer.bytes_mut().chunks_exact_mut(size).zip(sums) {
+        match dtype {
+            Dtype::F32 => bytes.copy_from_slice(&(v as f32).to_le_bytes()),
+            Dtype::F64 => bytes.copy_from_slice(&v.to_le_bytes()),
+            _ => bytes.copy_from_slice(&whole(v).to_le_bytes()[..size]),
+        }
+    }
+    buffer
+}
+
+/// Where no axis is filtered: NumPy's conversion.
+fn unfiltered(volume: &Buffer, dtype: Dtype) -> Buffer {
+    let input = volume.dtype();
+    let whole: Vec<i128> = dispatch!(input, T => {
+        volume.as_slice::<T>().iter().map(|v| volchunk::Element::to_i128(*v).unwrap_or(0)).collect()
+    });
+    let values: Vec<f64> = dispatch!(input, T => {
+        volume.as_slice::<T>().iter().map(|v| volchunk::Element::to_f64(*v)).collect()
+    });
+    let mut buffer = store(volume.shape(), &values, dtype);
+    let size = dtype.size();
+    for (i, bytes) in buffer.bytes_mut().chunks_exact_mut(size).enumerate() {
+        match dtype {
+            Dtype::Bool => bytes[0] = u8::from(values[i] != 0.0),
+            Dtype::F32 if !input.is_float() => {
+                bytes.copy_from_slice(&(whole[i] as f32).to_le_bytes());
+            }
+            Dtype::F32 | Dtype::F64 => {}
+            _ if input.is_float() => {}
+            _ => bytes.copy_from_slice(&whole[i].to_le_bytes()[..size]),
+        }
+    }
+    buffer
 }
 
 fn filter(
     volume: &Buffer,
-    sigma: &[f64],
-    boundary: Boundary,
+    axes: &[GaussianAxis],
+    dtype: Option<Dtype>,
     simd: Simd,
     region: &Region,
 ) -> Buffer {
     let source = ArraySource::new(volume.view());
     let info = VolumeInfo::new(volume.shape(), volume.dtype());
-    let op = Gaussian::new(info.clone(), sigma, boundary).unwrap().with_simd(simd);
+    let op = Gaussian::new(info.clone(), axes, dtype).unwrap().with_simd(simd);
     // Leftovers of other chunks must not show.
     let mut scratch = Scratch::new();
     let mut dirt = scratch.take(&[1 << 16], Dtype::F64);
@@ -112,50 +186,73 @@ fn filter(
     pipeline.compute(&[&source], region, &mut scratch).unwrap()
 }
 
-fn best(volume: &Buffer, sigma: &[f64], boundary: Boundary) -> Buffer {
-    filter(volume, sigma, boundary, Simd::best(), &Region::whole(volume.shape()))
+fn smooth(sigma: &[f64], boundary: Boundary) -> Vec<GaussianAxis> {
+    sigma.iter().map(|&s| GaussianAxis { boundary, ..GaussianAxis::smooth(s) }).collect()
+}
+
+fn best(volume: &Buffer, axes: &[GaussianAxis], dtype: Option<Dtype>) -> Buffer {
+    filter(volume, axes, dtype, Simd::best(), &Region::whole(volume.shape()))
 }
 
 #[derive(Debug)]
 struct Case {
     shape: Vec<u64>,
-    sigma: Vec<f64>,
+    axes: Vec<GaussianAxis>,
     region: Region,
-    dtype: Dtype,
-    boundary: Boundary,
+    input: Dtype,
+    output: Option<Dtype>,
     seed: u64,
 }
 
-fn cases() -> impl Strategy<Value = Case> {
+fn axis() -> impl Strategy<Value = GaussianAxis> {
     let sigma = prop_oneof![2 => Just(0.0), 1 => Just(0.1), 5 => 0.125f64..3.0];
+    let order = prop_oneof![2 => Just(0u64), 1 => 1u64..7];
+    let reach = prop_oneof![
+        4 => Just(Reach::default()),
+        1 => (0.0f64..6.0).prop_map(Reach::Sigmas),
+        1 => (0u64..12).prop_map(Reach::Voxels),
+    ];
+    let boundary = prop_oneof![
+        4 => prop::sample::select(BOUNDARIES.to_vec()),
+        1 => (-1e3f64..1e3).prop_map(Boundary::Constant),
+    ];
+    (sigma, order, reach, boundary).prop_map(|(sigma, order, reach, boundary)| GaussianAxis {
+        sigma,
+        order,
+        reach,
+        boundary,
+    })
+}
+
+fn cases() -> impl Strategy<Value = Case> {
     let length = prop_oneof![3 => 1u64..9, 1 => 9u64..90];
-    prop::collection::vec((length, sigma, any::<u64>(), any::<u64>()), 1..5)
+    let dtypes = prop::sample::select(Dtype::ALL.to_vec());
+    prop::collection::vec((length, axis(), any::<u64>(), any::<u64>()), 1..6)
         .prop_filter("too many voxels", |a| a.iter().map(|a| a.0).product::<u64>() < 40_000)
-        .prop_flat_map(|axes| {
-            (Just(axes), 0..Dtype::ALL.len(), 0..BOUNDARIES.len(), any::<u64>()).prop_map(
-                |(axes, dtype, boundary, seed)| Case {
+        .prop_flat_map(move |axes| {
+            (Just(axes), dtypes.clone(), prop::option::weighted(0.8, dtypes.clone()), any::<u64>())
+                .prop_map(|(axes, input, output, seed)| Case {
                     shape: axes.iter().map(|a| a.0).collect(),
-                    sigma: axes.iter().map(|a| a.1).collect(),
+                    axes: axes.iter().map(|a| a.1).collect(),
                     region: Region::from_ranges(axes.iter().map(|&(n, _, start, len)| {
                         let start = start % n;
                         start..start + 1 + len % (n - start)
                     })),
-                    dtype: Dtype::ALL[dtype],
-                    boundary: BOUNDARIES[boundary],
+                    input,
+                    output,
                     seed,
-                },
-            )
+                })
         })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(1500))]
     #[test]
     fn any_region_has_the_bits_of_the_naive_whole(case in cases()) {
-        let volume = synthetic(&case.shape, case.dtype, case.seed);
-        let whole = naive(&volume, &case.sigma, case.boundary);
+        let volume = synthetic(&case.shape, case.input, case.seed);
+        let whole = naive(&volume, &case.axes, case.output);
         for simd in [Simd::portable(), Simd::best()] {
-            let part = filter(&volume, &case.sigma, case.boundary, simd, &case.region);
+            let part = filter(&volume, &case.axes, case.output, simd, &case.region);
             let mut expected = Buffer::zeros(case.region.shape(), whole.dtype());
             expected.view_mut().copy_from(&whole.view().part(&case.region));
             prop_assert_eq!(part.dtype(), whole.dtype());
@@ -176,9 +273,14 @@ fn large_planes_have_the_bits_of_the_naive_whole() {
     ] {
         for (boundary, dtype) in BOUNDARIES.into_iter().zip([Dtype::U16, Dtype::F64].repeat(3)) {
             let volume = synthetic(shape, dtype, 5);
-            let expected = naive(&volume, sigma, boundary);
-            let found = best(&volume, sigma, boundary);
-            assert!(found.bytes() == expected.bytes(), "{shape:?} {sigma:?} {boundary} {dtype}");
+            for (order, output) in [(0, None), (1, Some(Dtype::I16))] {
+                let mut axes = smooth(sigma, boundary);
+                axes.iter_mut().for_each(|a| a.order = order);
+                let expected = naive(&volume, &axes, output);
+                let found = best(&volume, &axes, output);
+                let equal = found.bytes() == expected.bytes();
+                assert!(equal, "{shape:?} {sigma:?} {order} {boundary} {dtype}");
+            }
         }
     }
 }
@@ -192,7 +294,8 @@ fn strided_views_are_read_in_place() {
     let info = VolumeInfo::new(&[40, 20, 30], Dtype::I16);
     let region = Region::new([3, 4, 5], [30, 16, 20]);
     let results = [volume.view().permuted(&order), copy.view()].map(|view| {
-        let op = Gaussian::new(info.clone(), &[1.0, 0.5, 2.0], Boundary::Reflect).unwrap();
+        let op = Gaussian::new(info.clone(), &smooth(&[1.0, 0.5, 2.0], Boundary::Reflect), None)
+            .unwrap();
         let pipeline = Pipeline::chain(info.clone(), [Box::new(op) as _]).unwrap();
         let source = ArraySource::new(view);
         pipeline.compute(&[&source], &region, &mut Scratch::new()).unwrap()
@@ -204,7 +307,7 @@ fn strided_views_are_read_in_place() {
 fn a_nan_reaches_as_far_as_the_filter() {
     let mut volume = synthetic(&[1, 1, 60], Dtype::F32, 3);
     volume.as_slice_mut::<f32>()[30] = f32::NAN;
-    let out = best(&volume, &[0.0, 0.0, 1.0], Boundary::Reflect);
+    let out = best(&volume, &smooth(&[0.0, 0.0, 1.0], Boundary::Reflect), None);
     for (x, v) in out.as_slice::<f32>().iter().enumerate() {
         assert_eq!(v.is_nan(), (26..=34).contains(&x), "voxel {x}");
     }
@@ -214,12 +317,13 @@ fn a_nan_reaches_as_far_as_the_filter() {
 fn bad_sigma_is_refused_with_what_is_legal() {
     let info = VolumeInfo::new(&[9, 9], Dtype::U8);
     for sigma in [-1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e6] {
-        let error = Gaussian::new(info.clone(), &[1.0, sigma], Boundary::Reflect).unwrap_err();
+        let error =
+            Gaussian::new(info.clone(), &[1.0, sigma].map(GaussianAxis::smooth), None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
         assert!(error.to_string().contains("axis x"), "{error}");
         assert!(error.to_string().contains("legal: 0"), "{error}");
     }
-    let error = Gaussian::new(info, &[1.0], Boundary::Reflect).unwrap_err();
+    let error = Gaussian::new(info, &[GaussianAxis::smooth(1.0)], None).unwrap_err();
     assert!(error.to_string().contains("each of the 2 axes (yx)"), "{error}");
 }
 
@@ -233,10 +337,23 @@ fn digests_are_those_committed() {
         for dtype in Dtype::ALL {
             let volume = synthetic(&[2, 9, 13, 37], dtype, 1);
             let [portable, best] = [Simd::portable(), Simd::best()].map(|simd| {
-                filter(&volume, &sigma, boundary, simd, &Region::whole(volume.shape()))
+                let axes = smooth(&sigma, boundary);
+                filter(&volume, &axes, None, simd, &Region::whole(volume.shape()))
             });
             assert!(portable.bytes() == best.bytes(), "{boundary} {dtype}: paths differ");
             found += &format!("{boundary} {dtype} {:016x}\n", fnv1a(best.bytes()));
+        }
+    }
+    let volume = synthetic(&[2, 9, 13, 37], Dtype::I16, 1);
+    for order in 0..3 {
+        for dtype in Dtype::ALL {
+            let mut axes = smooth(&sigma, Boundary::Reflect);
+            axes.iter_mut().for_each(|a| a.order = order);
+            let [portable, best] = [Simd::portable(), Simd::best()].map(|simd| {
+                filter(&volume, &axes, Some(dtype), simd, &Region::whole(volume.shape()))
+            });
+            assert!(portable.bytes() == best.bytes(), "order {order} {dtype}: paths differ");
+            found += &format!("order {order} to {dtype} {:016x}\n", fnv1a(best.bytes()));
         }
     }
     let committed = include_str!("gaussian_digests.txt");

@@ -3,8 +3,8 @@
 //! Outputs are made in groups of planes and batches of rows. For each row that the y pass will
 //! need, the z pass of a whole group is made from the input rows above each other, converted to
 //! f64 once; its results go to a ring of rows. From the ring the y pass makes the padded rows, from
-//! which the x pass makes the output. Between the passes voxels are f64 that hold f32 values (where
-//! the output is f32): the conversions would cost more than the sums.
+//! which the x pass makes the output. Between the passes voxels are f64 that hold values of the
+//! output's dtype: conversions there and back would cost more than the sums.
 
 use std::{marker::PhantomData, ops::Range};
 
@@ -13,8 +13,9 @@ use volchunk::{Dtype, Element, dispatch};
 
 use super::{
     columns::Columns,
-    kernel::{self, LANES, Round, Rows},
+    kernel::{self, Keep, LANES, Round, Rows, Through, To},
     simd::Simd,
+    store::Stored,
     weights::Weights,
 };
 
@@ -40,6 +41,11 @@ pub(super) struct Line<'a> {
     pub(super) step: usize,
     /// The filter; output voxel `i` is its sum over positions `i..=i + 2 · radius`.
     pub(super) weights: &'a Weights,
+    /// What stands where there is no voxel.
+    pub(super) constant: f64,
+    /// Whether sums are stored as the output's dtype before the next axis reads them. The last
+    /// axis's always are.
+    pub(super) stored: bool,
 }
 
 impl Line<'_> {
@@ -116,17 +122,16 @@ pub(super) struct Fused<'a> {
     simd: Simd,
     axes: [&'a Line<'a>; 3],
     dtype: Dtype,
-    constant: f64,
     layout: Layout,
     z_taps: Vec<usize>,
 }
 
 impl<'a> Fused<'a> {
-    /// A pass over voxels of `dtype`, with `constant` where a position has no voxel.
-    pub(super) fn new(simd: Simd, axes: [&'a Line<'a>; 3], dtype: Dtype, constant: f64) -> Self {
+    /// A pass over voxels of `dtype`.
+    pub(super) fn new(simd: Simd, axes: [&'a Line<'a>; 3], dtype: Dtype) -> Self {
         let layout = Layout::new(axes.map(Line::outputs), axes.map(|a| a.weights.radius()), dtype);
         let z_taps = (0..=2 * axes[0].weights.radius()).map(|k| k * SEGMENT).collect();
-        Self { simd, axes, dtype, constant, layout, z_taps }
+        Self { simd, axes, dtype, layout, z_taps }
     }
 
     /// Number of f64 that [`run`](Self::run) needs.
@@ -134,12 +139,12 @@ impl<'a> Fused<'a> {
         self.layout.elements()
     }
 
-    /// Filters the voxels that begin at `data[0]` and writes all outputs to `out`, whose planes and rows lie `out_steps` elements apart; `memory`
-    /// holds what the layout asks for. `Mid` rounds between the passes, `Last` at the end.
-    pub(super) fn run<Mid: Round<Out = f64>, Last: Round>(
+    /// Filters the voxels that begin at `data[0]` and writes all outputs to `out`, whose planes and
+    /// rows lie `out_steps` elements apart; `memory` holds what the layout asks for.
+    pub(super) fn run<T: Stored>(
         &self,
         data: &[u8],
-        out: &mut [Last::Out],
+        out: &mut [T],
         out_steps: [usize; 2],
         memory: &mut [f64],
     ) {
@@ -176,7 +181,7 @@ impl<'a> Fused<'a> {
                         for (b, position) in rows.enumerate() {
                             let from = &staged[b * layout.staged_row * size_of::<f64>()..];
                             let to = &mut ring[slot(position)..];
-                            self.z_pass::<Mid>(
+                            self.z_pass::<T>(
                                 z0..z0 + group,
                                 position,
                                 from,
@@ -192,14 +197,14 @@ impl<'a> Fused<'a> {
                     for g in 0..group {
                         let from = &ring[g * plane..];
                         let to = &mut out[(z0 + g) * out_steps[0] + y0 * out_steps[1] + x0..];
-                        self.simd.run(YAndX::<Mid, Last> {
+                        let y_and_x = YAndX {
                             columns: &columns,
-                            constant: self.constant,
+                            constant: x.constant,
                             width,
                             y: Rows {
                                 count: batch,
                                 width: SEGMENT,
-                                weights: y.weights.taps(),
+                                weights: y.weights,
                                 taps: &y_taps,
                                 tap_step: 1,
                                 src_step: 0,
@@ -208,7 +213,7 @@ impl<'a> Fused<'a> {
                             x: Rows {
                                 count: batch,
                                 width: tile,
-                                weights: x.weights.taps(),
+                                weights: x.weights,
                                 taps: &x_taps,
                                 tap_step: 0,
                                 src_step: layout.padded_row,
@@ -217,8 +222,12 @@ impl<'a> Fused<'a> {
                             from,
                             padded,
                             to,
-                            rounds: PhantomData,
-                        });
+                        };
+                        if y.stored {
+                            self.simd.run(Rounded::<_, Through<T>>(y_and_x, PhantomData));
+                        } else {
+                            self.simd.run(Rounded::<_, Keep>(y_and_x, PhantomData));
+                        }
                     }
                 }
             }
@@ -251,7 +260,7 @@ impl<'a> Fused<'a> {
 
     /// The z pass of `planes` at one y position, whose staged rows begin at `staged[0]`: a row for
     /// each, a ring's plane apart.
-    fn z_pass<Mid: Round<Out = f64>>(
+    fn z_pass<T: Stored>(
         &self,
         planes: Range<usize>,
         position: usize,
@@ -264,17 +273,17 @@ impl<'a> Fused<'a> {
         let plane = self.layout.ring_plane();
         if y.at[position].is_none() {
             for g in 0..planes.len() {
-                to[g * plane..][..self.layout.ring_row].fill(self.constant);
+                to[g * plane..][..self.layout.ring_row].fill(y.constant);
             }
             return;
         }
         let above = &z.at[planes.start..planes.end + 2 * z.weights.radius()];
         for s in (0..len).step_by(SEGMENT) {
             let width = SEGMENT.min(len - s);
-            dispatch!(self.dtype, T => self.simd.run(Load::<T> {
-                constant: self.constant,
+            dispatch!(self.dtype, U => self.simd.run(Load::<U> {
+                constant: z.constant,
                 above,
-                from: &staged[s * size_of::<T>()..],
+                from: &staged[s * size_of::<U>()..],
                 step: self.layout.batch * self.layout.staged_row * size_of::<f64>(),
                 width,
                 to: column,
@@ -283,13 +292,18 @@ impl<'a> Fused<'a> {
             let rows = Rows {
                 count: planes.len(),
                 width: width.next_multiple_of(LANES),
-                weights: z.weights.taps(),
+                weights: z.weights,
                 taps: &self.z_taps,
                 tap_step: 0,
                 src_step: SEGMENT,
                 dst_step: plane,
             };
-            self.simd.run(Z::<Mid> { rows, from: column, to: &mut to[s..], rounds: PhantomData });
+            let z_rows = ZRows { rows, from: column, to: &mut to[s..] };
+            if z.stored {
+                self.simd.run(Rounded::<_, Through<T>>(z_rows, PhantomData));
+            } else {
+                self.simd.run(Rounded::<_, Keep>(z_rows, PhantomData));
+            }
         }
     }
 }
@@ -319,24 +333,27 @@ impl<T: Element> NullaryFnOnce for Load<'_, T> {
     }
 }
 
+/// A kernel that rounds as `R` says.
+struct Rounded<K, R>(K, PhantomData<R>);
+
 /// The z pass of one segment of a row of each plane.
-struct Z<'a, Mid> {
+struct ZRows<'a> {
     rows: Rows<'a>,
     from: &'a [f64],
     to: &'a mut [f64],
-    rounds: PhantomData<Mid>,
 }
 
-impl<Mid: Round<Out = f64>> NullaryFnOnce for Z<'_, Mid> {
+impl<R: Round<Out = f64>> NullaryFnOnce for Rounded<ZRows<'_>, R> {
     type Output = ();
     #[inline(always)]
     fn call(self) {
-        kernel::correlate::<Mid>(&self.rows, self.from, self.to);
+        let Self(z, _) = self;
+        kernel::correlate::<R>(&z.rows, z.from, z.to);
     }
 }
 
 /// The y pass of a batch of rows of one plane, their padding, and the x pass.
-struct YAndX<'a, Mid, Last: Round> {
+struct YAndX<'a, T> {
     columns: &'a Columns,
     constant: f64,
     width: usize,
@@ -344,22 +361,22 @@ struct YAndX<'a, Mid, Last: Round> {
     x: Rows<'a>,
     from: &'a [f64],
     padded: &'a mut [f64],
-    to: &'a mut [Last::Out],
-    rounds: PhantomData<Mid>,
+    to: &'a mut [T],
 }
 
-impl<Mid: Round<Out = f64>, Last: Round> NullaryFnOnce for YAndX<'_, Mid, Last> {
+impl<T: Stored, R: Round<Out = f64>> NullaryFnOnce for Rounded<YAndX<'_, T>, R> {
     type Output = ();
     #[inline(always)]
     fn call(self) {
-        for s in (0..self.width).step_by(SEGMENT) {
-            let rows = Rows { width: SEGMENT.min(self.width - s), ..self.y };
-            let to = &mut self.padded[self.columns.first + s..];
-            kernel::correlate::<Mid>(&rows, &self.from[s..], to);
+        let Self(k, _) = self;
+        for s in (0..k.width).step_by(SEGMENT) {
+            let rows = Rows { width: SEGMENT.min(k.width - s), ..k.y };
+            let to = &mut k.padded[k.columns.first + s..];
+            kernel::correlate::<R>(&rows, &k.from[s..], to);
         }
-        for row in self.padded.chunks_exact_mut(self.x.src_step).take(self.x.count) {
-            self.columns.pad(row, self.constant);
+        for row in k.padded.chunks_exact_mut(k.x.src_step).take(k.x.count) {
+            k.columns.pad(row, k.constant);
         }
-        kernel::correlate::<Last>(&self.x, self.padded, self.to);
+        kernel::correlate::<To<T>>(&k.x, k.padded, k.to);
     }
 }

@@ -1,6 +1,10 @@
 //! The inner loops. Everything here is inlined into a caller that chose the instruction set.
 
+use std::marker::PhantomData;
+
 use volchunk::Element;
+
+use super::{store::Stored, weights::Weights};
 
 /// Voxels whose sums are held in registers together; rows between the passes are padded to it.
 pub(super) const LANES: usize = 16;
@@ -13,34 +17,26 @@ pub(super) trait Round {
     fn round(sum: f64) -> Self::Out;
 }
 
-/// As f32: the last pass.
-pub(super) struct ToSingle;
-/// As the f64 of the nearest f32: between the passes, where the next needs f64 again.
-pub(super) struct ThroughSingle;
+/// As a voxel of `T`: the last pass.
+pub(super) struct To<T>(PhantomData<T>);
+/// As the f64 of that voxel: between the passes, where the next needs f64 again.
+pub(super) struct Through<T>(PhantomData<T>);
 /// As it is.
-pub(super) struct Keep;
+pub(super) type Keep = Through<f64>;
 
-impl Round for ToSingle {
-    type Out = f32;
+impl<T: Stored> Round for To<T> {
+    type Out = T;
     #[inline(always)]
-    fn round(sum: f64) -> f32 {
-        sum as f32
+    fn round(sum: f64) -> T {
+        T::store(sum)
     }
 }
 
-impl Round for ThroughSingle {
+impl<T: Stored> Round for Through<T> {
     type Out = f64;
     #[inline(always)]
     fn round(sum: f64) -> f64 {
-        f64::from(sum as f32)
-    }
-}
-
-impl Round for Keep {
-    type Out = f64;
-    #[inline(always)]
-    fn round(sum: f64) -> f64 {
-        sum
+        T::between(sum)
     }
 }
 
@@ -52,8 +48,8 @@ pub(super) struct Rows<'a> {
     pub(super) count: usize,
     /// Voxels in a row.
     pub(super) width: usize,
-    /// The filter: outermost tap first, centre last.
-    pub(super) weights: &'a [f64],
+    /// The filter.
+    pub(super) weights: &'a Weights,
     /// Offset of each tap.
     pub(super) taps: &'a [usize],
     /// From the taps of a row to those of the next.
@@ -64,14 +60,24 @@ pub(super) struct Rows<'a> {
     pub(super) dst_step: usize,
 }
 
-/// Correlates rows with a symmetric filter.
+/// Correlates rows with a filter.
 ///
 /// Per voxel, in f64, in this order, as `NI_Correlate1D` of SciPy does it: centre · weight, then
-/// for each pair from the outermost inwards `+= (a + b) · weight`. The order is the same for every
-/// voxel and every vector width, so a voxel's bits do not depend on its place in a row.
+/// for each pair from the outermost inwards `+= (a + b) · weight`, or `(a - b)` for a filter of odd
+/// order. The order is the same for every voxel and every vector width, so a voxel's bits do not
+/// depend on its place in a row.
 #[inline(always)]
 pub(super) fn correlate<R: Round>(rows: &Rows<'_>, src: &[f64], dst: &mut [R::Out]) {
-    let weights = rows.weights;
+    if rows.weights.antisymmetric() {
+        correlate_pairs::<true, R>(rows, src, dst);
+    } else {
+        correlate_pairs::<false, R>(rows, src, dst);
+    }
+}
+
+#[inline(always)]
+fn correlate_pairs<const ODD: bool, R: Round>(rows: &Rows<'_>, src: &[f64], dst: &mut [R::Out]) {
+    let weights = rows.weights.taps();
     let taps_per_row = 2 * weights.len() - 1;
     for k in 0..rows.count {
         let src = &src[k * rows.src_step..];
@@ -79,15 +85,15 @@ pub(super) fn correlate<R: Round>(rows: &Rows<'_>, src: &[f64], dst: &mut [R::Ou
         let dst = &mut dst[k * rows.dst_step..][..rows.width];
         let mut i = 0;
         while i + 2 * LANES <= dst.len() {
-            block::<{ 2 * LANES }, R>(weights, taps, src, i, dst);
+            block::<{ 2 * LANES }, ODD, R>(weights, taps, src, i, dst);
             i += 2 * LANES;
         }
         while i + LANES <= dst.len() {
-            block::<LANES, R>(weights, taps, src, i, dst);
+            block::<LANES, ODD, R>(weights, taps, src, i, dst);
             i += LANES;
         }
         while i < dst.len() {
-            block::<1, R>(weights, taps, src, i, dst);
+            block::<1, ODD, R>(weights, taps, src, i, dst);
             i += 1;
         }
     }
@@ -95,7 +101,7 @@ pub(super) fn correlate<R: Round>(rows: &Rows<'_>, src: &[f64], dst: &mut [R::Ou
 
 /// `N` neighbouring voxels from `i` on; their sums stay in registers over all taps.
 #[inline(always)]
-fn block<const N: usize, R: Round>(
+fn block<const N: usize, const ODD: bool, R: Round>(
     weights: &[f64],
     taps: &[usize],
     src: &[f64],
@@ -112,7 +118,8 @@ fn block<const N: usize, R: Round>(
         let before = &src[taps[t] + i..][..N];
         let behind = &src[taps[2 * radius - t] + i..][..N];
         for l in 0..N {
-            sums[l] += (before[l] + behind[l]) * weights[t];
+            let pair = if ODD { before[l] - behind[l] } else { before[l] + behind[l] };
+            sums[l] += pair * weights[t];
         }
     }
     let dst = &mut dst[i..][..N];

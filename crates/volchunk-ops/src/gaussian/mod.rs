@@ -1,42 +1,56 @@
 //! Gaussian filter.
 
+mod axis;
 mod columns;
 mod fused;
 mod kernel;
 mod simd;
+mod store;
 mod weights;
 
+pub use axis::{GaussianAxis, Reach};
 pub use simd::Simd;
 
 use volchunk::{
     AxisNeed, Block, Boundary, Buffer, Dtype, Error, Op, Port, Region, Result, Scratch, View,
-    VolumeInfo,
+    VolumeInfo, dispatch,
 };
 
+use crate::rows::pieces;
 use fused::{Fused, Layout, Line};
-use kernel::{Keep, ThroughSingle, ToSingle};
 use weights::Weights;
 
-/// Separable Gaussian filter: a finite filter of `2 · int(4σ + 0.5) + 1` taps along each axis.
+/// Separable Gaussian filter, or its derivatives: a finite filter along each axis.
 ///
-/// The result is that of `scipy.ndimage.gaussian_filter` with `truncate=4` and `output` the dtype
-/// of this op's output: f32 for bool, integers of 8 and 16 bits and f32, else f64. Sums are f64,
-/// taken in SciPy's order; between the axes, slowest first, voxels are held in the output dtype.
-/// No fused multiply-add is used on any path, so the bits are the same on every CPU (of a NaN, only
-/// that it is one).
+/// The result is that of `scipy.ndimage.gaussian_filter` on x86-64 with `output` the dtype of this
+/// op's output. Sums are f64, taken in SciPy's order. Between the axes, slowest first, voxels are
+/// stored in the output's dtype, as C converts a `double`: integers truncate toward zero. Where C
+/// leaves the conversion undefined, what x86-64 does is the definition on every CPU: a value that
+/// does not fit is the least i32 (i64 for u32, i64 and u64), or modulo 2⁶⁴ for u64, and narrower
+/// integers keep its low bits. Where no axis is filtered, voxels are converted as NumPy does.
 ///
-/// A voxel needs `int(4σ + 0.5)` voxels on either side along each axis.
+/// No pass uses fused multiply-add, so the bits are the same on every CPU (of a NaN, only that it
+/// is one).
+///
+/// A voxel needs [`GaussianAxis::radius`] voxels on either side along each axis.
 ///
 /// ```
-/// use volchunk::{ArraySource, Boundary, Buffer, Pipeline, Region, Scratch, Source};
-/// use volchunk_ops::Gaussian;
+/// use volchunk::{ArraySource, Buffer, Dtype, Pipeline, Region, Scratch, Source};
+/// use volchunk_ops::{Gaussian, GaussianAxis};
 ///
-/// let voxels = Buffer::from_slice(&[1, 1, 5], &[0u16, 0, 100, 0, 0]);
+/// let voxels = Buffer::from_slice(&[1, 5], &[0u16, 0, 100, 0, 0]);
 /// let source = ArraySource::new(voxels.view());
-/// let op = Gaussian::new(source.info().clone(), &[0.0, 0.0, 1.0], Boundary::Reflect)?;
-/// let pipeline = Pipeline::chain(source.info().clone(), [Box::new(op) as _])?;
-/// let out = pipeline.compute(&[&source], &Region::whole([1, 1, 5]), &mut Scratch::new())?;
-/// assert_eq!(out.as_slice::<f32>()[2].round(), 40.0);
+/// let compute = |axis, dtype| {
+///     let axes = [GaussianAxis::default(), axis];
+///     let op = Gaussian::new(source.info().clone(), &axes, dtype)?;
+///     let pipeline = Pipeline::chain(source.info().clone(), [Box::new(op) as _])?;
+///     pipeline.compute(&[&source], &Region::whole([1, 5]), &mut Scratch::new())
+/// };
+/// let smooth = GaussianAxis::smooth(1.0);
+/// assert_eq!(compute(smooth, Some(Dtype::U8))?.as_slice::<u8>(), [5, 24, 39, 24, 5]);
+/// let slope = GaussianAxis { order: 1, ..smooth };
+/// assert_eq!(compute(slope, Some(Dtype::I8))?.as_slice::<i8>(), [9, 24, 0, -24, -9]);
+/// assert_eq!(compute(smooth, None)?.dtype(), Dtype::F32);
 /// # Ok::<(), volchunk::Error>(())
 /// ```
 #[derive(Debug)]
@@ -44,47 +58,52 @@ pub struct Gaussian {
     inputs: [Port; 1],
     outputs: [Port; 1],
     needs: Vec<AxisNeed>,
-    weights: Vec<Weights>,
-    boundary: Boundary,
+    /// None where the axis stays as it is.
+    weights: Vec<Option<Weights>>,
     simd: Simd,
 }
 
 impl Gaussian {
-    /// `sigma` in voxels, one per axis of `input`, slowest first; 0 leaves an axis as it is.
+    /// One filter per axis of `input`, slowest first, and the dtype of the result; None is f32 where
+    /// that holds every value of `input` (bool, integers of 8 and 16 bits, f32), else f64.
     ///
     /// # Errors
-    /// A sigma that is negative, infinite or NaN, or above 262144; not one sigma per axis; a value
-    /// of the environment variable `VOLCHUNK_SIMD` that [`Simd::parse`] refuses.
-    pub fn new(input: VolumeInfo, sigma: &[f64], boundary: Boundary) -> Result<Self> {
-        if sigma.len() != input.ndim() {
+    /// A sigma that is negative, infinite or NaN; a filter of more than 2²⁰ voxels on a side; a
+    /// truncation that is negative or not finite; an order above 20, or one whose weights overflow;
+    /// not one filter per axis; a value of the environment variable `VOLCHUNK_SIMD` that
+    /// [`Simd::parse`] refuses.
+    pub fn new(input: VolumeInfo, axes: &[GaussianAxis], dtype: Option<Dtype>) -> Result<Self> {
+        if axes.len() != input.ndim() {
             return Err(Error::argument(format!(
                 "gaussian was given {} values of sigma; legal: one for each of the {} axes ({})",
-                sigma.len(),
+                axes.len(),
                 input.ndim(),
                 input.axis_names()
             )));
         }
-        let weights: Vec<Weights> = sigma
+        let weights: Vec<Option<Weights>> = axes
             .iter()
             .zip(&input.axes)
-            .map(|(&s, axis)| Weights::new(s, &axis.name))
+            .map(|(axis, named)| axis.weights(&named.name))
             .collect::<Result<_>>()?;
-        let needs = weights
-            .iter()
-            .enumerate()
-            .map(|(a, w)| {
-                let r = w.radius() as u64;
-                AxisNeed::identity(a).with_halo(r, r, boundary)
+        let needs = (0..axes.len())
+            .map(|a| {
+                let radius = radius(&weights[a]) as u64;
+                AxisNeed::identity(a).with_halo(radius, radius, axes[a].boundary)
             })
             .collect();
-        let output =
-            VolumeInfo { dtype: output_dtype(input.dtype), storage: None, ..input.clone() };
+        let dtype = dtype.unwrap_or(match input.dtype {
+            Dtype::Bool | Dtype::U8 | Dtype::I8 | Dtype::U16 | Dtype::I16 | Dtype::F32 => {
+                Dtype::F32
+            }
+            Dtype::U32 | Dtype::I32 | Dtype::U64 | Dtype::I64 | Dtype::F64 => Dtype::F64,
+        });
+        let output = VolumeInfo { dtype, storage: None, ..input.clone() };
         Ok(Self {
             inputs: [Port::image(input)],
             outputs: [Port::image(output)],
             needs,
             weights,
-            boundary,
             simd: Simd::from_env()?,
         })
     }
@@ -105,26 +124,34 @@ impl Gaussian {
         scratch: &mut Scratch,
     ) {
         let untouched = Weights::one();
+        let last_filtered = pass.filtered.last();
         let lines: Vec<Line<'_>> = (0..view.shape().len())
             .map(|a| {
                 let step = view.strides()[a] as usize;
-                if pass.filtered.contains(&a) {
-                    let map = &block.axes[a];
-                    let at = (0..map.len()).map(|k| map.get(k)).collect();
-                    Line { at, step, weights: &self.weights[a] }
-                } else {
+                let filter = self.weights[a].as_ref().filter(|_| pass.filtered.contains(&a));
+                let Some(weights) = filter else {
                     let at = (0..view.shape()[a] as usize).map(Some).collect();
-                    Line { at, step, weights: &untouched }
+                    return Line { at, step, weights: &untouched, constant: 0.0, stored: false };
+                };
+                let map = &block.axes[a];
+                let constant = match self.needs[a].boundary {
+                    Boundary::Constant(value) => value,
+                    _ => 0.0,
+                };
+                Line {
+                    at: (0..map.len()).map(|k| map.get(k)).collect(),
+                    step,
+                    weights,
+                    constant,
+                    // Once only: some values change if they are stored again.
+                    stored: last_filtered != Some(&a),
                 }
             })
             .collect();
-        let missing = Line { at: vec![Some(0)], step: 0, weights: &untouched };
+        let missing =
+            Line { at: vec![Some(0)], step: 0, weights: &untouched, constant: 0.0, stored: false };
         let axes = pass.zyx.map(|a| a.map_or(&missing, |a| &lines[a]));
-        let constant = match self.boundary {
-            Boundary::Constant(value) => value,
-            _ => 0.0,
-        };
-        let fused = Fused::new(self.simd, axes, view.dtype(), constant);
+        let fused = Fused::new(self.simd, axes, view.dtype());
         let mut memory = scratch.take(&[fused.elements() as u64], Dtype::F64);
 
         let mut out_steps = vec![1; lines.len()];
@@ -146,16 +173,9 @@ impl Gaussian {
                 rest /= n;
             }
             let (data, memory) = (&view.data()[from..], memory.as_slice_mut());
-            match out.dtype() {
-                Dtype::F32 => {
-                    let out = &mut out.as_slice_mut()[to..];
-                    fused.run::<ThroughSingle, ToSingle>(data, out, fused_steps, memory);
-                }
-                _ => {
-                    let out = &mut out.as_slice_mut()[to..];
-                    fused.run::<Keep, Keep>(data, out, fused_steps, memory);
-                }
-            }
+            dispatch!(out.dtype(), T => {
+                fused.run(data, &mut out.as_slice_mut::<T>()[to..], fused_steps, memory);
+            });
         }
         scratch.give(memory);
     }
@@ -181,22 +201,23 @@ impl Op for Gaussian {
     fn scratch_bytes(&self, shape: &[u64]) -> u64 {
         let volume = &self.inputs[0].info.shape;
         let mut held: Vec<u64> = (0..shape.len())
-            .map(|a| (shape[a] + 2 * self.weights[a].radius() as u64).min(volume[a]))
+            .map(|a| (shape[a] + 2 * radius(&self.weights[a]) as u64).min(volume[a]))
             .collect();
-        let item = self.outputs[0].info.dtype.size() as u64;
+        let held_dtype = held_dtype(self.outputs[0].info.dtype);
+        let item = held_dtype.size() as u64;
         let passes = self.passes();
         let (mut bytes, mut dtype) = (0u64, self.inputs[0].info.dtype);
         for (i, pass) in passes.iter().enumerate() {
             pass.filtered.iter().for_each(|&a| held[a] = shape[a]);
             let n = pass.zyx.map(|a| a.map_or(1, |a| held[a] as usize));
             let radii = pass.zyx.map(|a| match a {
-                Some(a) if pass.filtered.contains(&a) => self.weights[a].radius(),
+                Some(a) if pass.filtered.contains(&a) => radius(&self.weights[a]),
                 _ => 0,
             });
             bytes += 8 * Layout::new(n, radii, dtype).elements() as u64;
             if i + 1 < passes.len() {
                 bytes = bytes.saturating_add(Region::whole(&held).voxels().saturating_mul(item));
-                dtype = self.outputs[0].info.dtype;
+                dtype = held_dtype;
             }
         }
         bytes
@@ -216,6 +237,9 @@ impl Op for Gaussian {
             return Ok(());
         }
         let passes = self.passes();
+        if passes.is_empty() {
+            convert(&block.view, out);
+        }
         let mut held: Option<Buffer> = None;
         for (i, pass) in passes.iter().enumerate() {
             let view = held.as_ref().map_or_else(|| block.view.clone(), Buffer::view);
@@ -225,7 +249,7 @@ impl Op for Gaussian {
             }
             let mut shape = view.shape().to_vec();
             pass.filtered.iter().for_each(|&a| shape[a] = region.shape()[a]);
-            let mut next = scratch.take(&shape, out.dtype());
+            let mut next = scratch.take(&shape, held_dtype(out.dtype()));
             self.pass(pass, &view, block, &mut next, scratch);
             held.replace(next).into_iter().for_each(|b| scratch.give(b));
         }
@@ -244,15 +268,16 @@ struct Pass {
 
 impl Gaussian {
     /// One pass does for up to three filtered axes that include the last, hence for every image of
-    /// up to three spatial axes. More take two axes each, slowest first, as SciPy goes.
+    /// up to three spatial axes. More take two axes each, slowest first, as SciPy goes. None
+    /// where no axis is filtered.
     fn passes(&self) -> Vec<Pass> {
         let ndim = self.weights.len();
-        let mut filtered: Vec<usize> =
-            (0..ndim).filter(|&a| self.weights[a].radius() > 0).collect();
-        let Some(last) = ndim.checked_sub(1) else {
-            return vec![Pass { zyx: [None; 3], filtered }];
-        };
+        let mut filtered: Vec<usize> = (0..ndim).filter(|&a| self.weights[a].is_some()).collect();
         let mut passes = Vec::new();
+        if filtered.is_empty() {
+            return passes;
+        }
+        let last = ndim - 1;
         while filtered.iter().filter(|&&a| a != last).count() > 2 {
             let rest = filtered.split_off(2);
             passes.push(Pass { zyx: with_neighbours(&filtered, last), filtered });
@@ -276,10 +301,26 @@ fn with_neighbours(axes: &[usize], last: usize) -> [Option<usize>; 3] {
     zyx
 }
 
-/// f32 where it holds every input value, else f64.
-fn output_dtype(input: Dtype) -> Dtype {
-    match input {
-        Dtype::Bool | Dtype::U8 | Dtype::I8 | Dtype::U16 | Dtype::I16 | Dtype::F32 => Dtype::F32,
-        Dtype::U32 | Dtype::I32 | Dtype::U64 | Dtype::I64 | Dtype::F64 => Dtype::F64,
+fn radius(weights: &Option<Weights>) -> usize {
+    weights.as_ref().map_or(0, Weights::radius)
+}
+
+/// What holds voxels between passes whose result is `output`: SciPy's bools are bytes there.
+fn held_dtype(output: Dtype) -> Dtype {
+    match output {
+        Dtype::Bool => Dtype::U8,
+        other => other,
     }
+}
+
+/// The voxels as NumPy converts them.
+fn convert(view: &View<'_>, out: &mut Buffer) {
+    dispatch!(out.dtype(), U => {
+        let to = out.as_slice_mut::<U>();
+        dispatch!(view.dtype(), T => pieces::<T>(view, |at, from| {
+            for (to, &voxel) in to[at..].iter_mut().zip(from) {
+                *to = store::convert(voxel);
+            }
+        }));
+    });
 }

@@ -7,8 +7,8 @@ use super::{
     value::{Kind, Length, Value},
 };
 use crate::{
-    Cast, Clip, Downsample, Elementwise, Gaussian, Multiply, Number, Order, Rescale, Subtract,
-    Threshold, Transpose,
+    Cast, Clip, Downsample, Elementwise, Gaussian, GaussianAxis, Multiply, Number, Order, Reach,
+    Rescale, Subtract, Threshold, Transpose,
 };
 
 /// An op that can be named in text.
@@ -88,14 +88,26 @@ const fn op(
 pub static OPS: &[OpInfo] = &[
     op(
         "gaussian",
-        "Gaussian filter, truncated at 4 sigma; float32, or float64 for float64 and integers of 32 bits or more",
+        "Gaussian filter or its derivatives, with the numbers of scipy.ndimage.gaussian_filter",
         &[
-            required("sigma", Kind::Lengths, "standard deviation"),
-            default("boundary", Kind::Boundary, "reflect", "what it sees beyond the true edge"),
+            required("sigma", Kind::Lengths, "standard deviation; 0 leaves an axis as it is"),
+            optional(
+                "order",
+                Kind::Integers,
+                "0 smooths (so if not given), n is its n-th derivative",
+            ),
+            optional("truncate", Kind::Number, "where it ends, in sigmas (if not given, 4)"),
+            optional("radius", Kind::Integers, "where it ends, in voxels; in place of truncate"),
+            default("boundary", Kind::Boundaries, "reflect", "what it sees beyond the true edge"),
+            optional(
+                "dtype",
+                Kind::Dtype,
+                "dtype of the output; integers truncate toward zero (if not given, float32, or float64 for float64 and integers of 32 bits or more)",
+            ),
         ],
         |spec, input| {
-            let sigma = spec.voxels("sigma", input)?;
-            boxed(Gaussian::new(input.clone(), &sigma, spec.boundary("boundary")?)?)
+            let dtype = spec.value("dtype").map(|_| spec.dtype("dtype")).transpose()?;
+            boxed(Gaussian::new(input.clone(), &spec.gaussian_axes(input)?, dtype)?)
         },
     ),
     op(
@@ -103,7 +115,7 @@ pub static OPS: &[OpInfo] = &[
         "mean of each group of voxels; dtype stays, integers round half to even",
         &[required("factor", Kind::Counts, "voxels of a group per axis")],
         |spec, input| {
-            let factor = input.per_axis(spec.counts("factor")?, 1, "factor")?;
+            let factor = per_axis(input, spec.counts("factor")?, 1, "factor")?;
             boxed(Downsample::new(input.clone(), &factor)?)
         },
     ),
@@ -127,7 +139,7 @@ pub static OPS: &[OpInfo] = &[
                     None => {
                         let factor: Vec<f64> =
                             spec.lengths("factor")?.iter().map(|f| f.value).collect();
-                        input.per_axis(&factor, 1.0, "factor")?
+                        per_axis(input, &factor, 1.0, "factor")?
                     }
                 };
                 let order = if spec.word("order")? == "0" { Order::Nearest } else { Order::Linear };
@@ -228,9 +240,32 @@ impl OpSpec {
         lengths: Lengths -> &[Length], |v| v;
         counts: Counts -> &[u64], |v| v;
         number: Number -> Number, |v: &Number| *v;
-        boundary: Boundary -> Boundary, |v: &Boundary| *v;
+        boundaries: Boundaries -> &[Boundary], |v| v;
         dtype: Dtype -> Dtype, |v: &Dtype| *v;
         word: Word -> &str, |v| v;
+    }
+
+    /// The gaussian filter along each axis of `input`.
+    fn gaussian_axes(&self, input: &VolumeInfo) -> Result<Vec<GaussianAxis>> {
+        let integers = |key| match self.value(key) {
+            Some(_) => Ok(Some(per_axis(input, self.counts(key)?, 0, key)?)),
+            None => Ok::<_, Error>(None),
+        };
+        let (order, radius) = (integers("order")?, integers("radius")?);
+        let reach = match self.value("truncate") {
+            Some(_) => Reach::Sigmas(self.number("truncate")?.to_f64()),
+            None => Reach::default(),
+        };
+        let boundaries = self.boundaries("boundary")?;
+        let boundaries = per_axis(input, boundaries, Boundary::default(), "boundary")?;
+        let axes = self.voxels("sigma", input)?.into_iter().zip(boundaries).enumerate();
+        let axes = axes.map(|(a, (sigma, boundary))| GaussianAxis {
+            sigma,
+            order: order.as_ref().map_or(0, |o| o[a]),
+            reach: radius.as_ref().map_or(reach, |r| Reach::Voxels(r[a])),
+            boundary,
+        });
+        Ok(axes.collect())
     }
 
     fn clip(&self) -> Result<Clip> {
@@ -251,12 +286,12 @@ impl OpSpec {
         }
     }
 
-    /// Lengths in voxels, one per axis of `input`, 0 where it is not spatial.
+    /// Lengths in voxels, one per axis of `input`, 0 where it is not spatial unless all are given.
     fn voxels(&self, key: &str, input: &VolumeInfo) -> Result<Vec<f64>> {
         let none = Length { value: 0.0, micrometers: false };
-        let lengths = input.per_axis(self.lengths(key)?, none, key)?;
+        let lengths = per_axis(input, self.lengths(key)?, none, key)?;
         let voxels = lengths.iter().enumerate().map(|(a, length)| {
-            Ok(if length.micrometers {
+            Ok(if length.micrometers && length.value > 0.0 {
                 length.value / voxel_size(key, input, a)?
             } else {
                 length.value
@@ -276,6 +311,14 @@ impl OpSpec {
             })
         });
         factors.collect()
+    }
+}
+
+/// Values for the axes of `input`: one for each, or as [`VolumeInfo::per_axis`] expands them.
+fn per_axis<T: Copy>(input: &VolumeInfo, values: &[T], other: T, key: &str) -> Result<Vec<T>> {
+    match values.len() == input.ndim() {
+        true => Ok(values.to_vec()),
+        false => input.per_axis(values, other, key),
     }
 }
 

@@ -10,6 +10,8 @@ const LEGAL: &[&str] = &[
     "gaussian:sigma=1,2.5,2.5:boundary=wrap",
     "gaussian:sigma=5um:boundary=constant(3)",
     "gaussian:sigma=0.1,5um,1e-3um:boundary=constant(-2.5)",
+    "gaussian:sigma=0,1,0um:order=2,0,1:truncate=2.5:dtype=int16",
+    "gaussian:sigma=3:radius=0,4,7:boundary=wrap,constant(1),mirror",
     "downsample:factor=2",
     "downsample:factor=1,2,3",
     "rescale:factor=0.5,2,1:order=0",
@@ -65,13 +67,24 @@ fn refused() {
         ("", &["unknown op ''", "gaussian, downsample"][..]),
         ("gausian:sigma=1", &["did you mean 'gaussian'?"]),
         ("blur:sigma=1", &["unknown op 'blur'; legal: gaussian"]),
-        ("gaussian", &["key 'sigma' is missing", "gaussian:sigma=N[um][,…][:boundary=BOUNDARY]"]),
+        (
+            "gaussian",
+            &[
+                "key 'sigma' is missing",
+                "gaussian:sigma=N[um][,…][:order=N[,…]]",
+                "[:boundary=BOUNDARY[,…]]",
+            ],
+        ),
         ("gaussian:", &["'' is not key=value"]),
         ("gaussian:1", &["'1' is not key=value"]),
-        ("gaussian:sgma=1", &["unknown key 'sgma'; did you mean 'sigma'? legal: sigma, boundary"]),
+        ("gaussian:sgma=1", &["unknown key 'sgma'; did you mean 'sigma'? legal: sigma, order"]),
         ("gaussian:sigma=1:sigma=2", &["'sigma' is given twice"]),
-        ("gaussian:sigma=0", &["sigma: '0' is not legal", "above 0"]),
-        ("gaussian:sigma=1,0,1", &["'0' (in '1,0,1')"]),
+        ("gaussian:sigma=-1", &["sigma: '-1' is not legal", "at least 0"]),
+        ("gaussian:sigma=1,-2,1", &["'-2' (in '1,-2,1')"]),
+        ("gaussian:sigma=1:order=-1", &["order: '-1' is not legal", "at least 0"]),
+        ("gaussian:sigma=1:radius=1.5", &["radius: '1.5'"]),
+        ("gaussian:sigma=1:truncate=x", &["truncate: 'x'"]),
+        ("gaussian:sigma=1:boundary=wrap,", &["boundary: ", "''"]),
         ("gaussian:sigma=-1um", &["'-1um'"]),
         ("gaussian:sigma=nan", &["'nan'"]),
         ("gaussian:sigma=inf", &["'inf'"]),
@@ -109,6 +122,14 @@ fn refused_by_the_volume() {
     let plain = VolumeInfo::new(&[4, 6, 8], Dtype::U16);
     for (text, parts) in [
         ("gaussian:sigma=1,2", &["sigma has 2 values", "3 spatial axes (z, y, x)"][..]),
+        ("gaussian:sigma=1:order=1,2", &["order has 2 values", "3 spatial axes (z, y, x)"]),
+        ("gaussian:sigma=1:order=1,2,21", &["order of axis x is 21; legal: 0 to 20"]),
+        ("gaussian:sigma=9:order=20", &["order of axis z is 20", "overflow"]),
+        ("gaussian:sigma=1:radius=9999999", &["radius of axis z is 9999999", "0 to 1048576"]),
+        ("gaussian:sigma=1:truncate=-4", &["truncate of axis z is -4", "at least 0"]),
+        ("gaussian:sigma=1:truncate=inf", &["truncate of axis z is inf"]),
+        ("gaussian:sigma=1e9:truncate=2", &["sigma of axis z is 1000000000", "524288"]),
+        ("gaussian:sigma=1:boundary=wrap,wrap", &["boundary has 2 values"]),
         ("gaussian:sigma=5um", &["voxel size of axis z is unknown", "--voxel-size"]),
         ("rescale:size=5um", &["--voxel-size"]),
         ("downsample:factor=1,2,3,4", &["factor has 4 values"]),
@@ -147,7 +168,7 @@ fn distances() {
 }
 
 fn texts() -> impl Strategy<Value = String> {
-    let words = "gaussian|downsample|rescale|transpose|cast|clip|threshold|subtract|multiply|sigma|boundary|factor|size|order|axes|dtype|min|max|value|wrap|constant\\(|\\)|um|µm|[0-9.eE+-]{0,6}|uint8|inf|nan|zyx|xyz|.{0,2}|[:=,]";
+    let words = "gaussian|downsample|rescale|transpose|cast|clip|threshold|subtract|multiply|sigma|boundary|truncate|radius|factor|size|order|axes|dtype|min|max|value|wrap|constant\\(|\\)|um|µm|[0-9.eE+-]{0,6}|uint8|inf|nan|zyx|xyz|.{0,2}|[:=,]";
     prop_oneof![
         any::<String>(),
         prop::collection::vec(words, 0..9).prop_map(|w| w.concat()),

@@ -9,19 +9,21 @@ use crate::Number;
 /// What a key takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Lengths above 0 in voxels, or with the suffix `um` in µm; one for all spatial axes or one
-    /// for each.
+    /// Lengths of at least 0 in voxels, or with the suffix `um` in µm; one for all spatial axes, or
+    /// one for each, or one for each axis of the volume. So below, where it says one or more.
     Lengths,
-    /// Lengths above 0 in µm, suffix `um`; one or one for each spatial axis.
+    /// Lengths above 0 in µm, suffix `um`; one or more.
     Micrometers,
-    /// Numbers above 0; one or one for each spatial axis.
+    /// Numbers above 0; one or more.
     Factors,
-    /// Integers of at least 1; one or one for each spatial axis.
+    /// Integers of at least 1; one or more.
     Counts,
+    /// Integers of at least 0; one or more.
+    Integers,
     /// A number.
     Number,
-    /// What lies beyond the true edge.
-    Boundary,
+    /// What lies beyond the true edge; one or more.
+    Boundaries,
     /// A dtype by NumPy's name.
     Dtype,
     /// Names of axes.
@@ -36,12 +38,12 @@ pub(super) enum Value {
     Lengths(Vec<Length>),
     Counts(Vec<u64>),
     Number(Number),
-    Boundary(Boundary),
+    Boundaries(Vec<Boundary>),
     Dtype(Dtype),
     Word(String),
 }
 
-/// A length above 0, finite.
+/// A length of at least 0, finite.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Length {
     pub(super) value: f64,
@@ -53,12 +55,13 @@ impl Kind {
     /// What is legal, for usage lines and errors.
     pub fn legal(self) -> String {
         match self {
-            Self::Lengths => "numbers above 0 in voxels, or in µm as 5um".into(),
+            Self::Lengths => "numbers of at least 0 in voxels, or in µm as 5um".into(),
             Self::Micrometers => "lengths above 0 in µm, as 5um".into(),
             Self::Factors => "numbers above 0".into(),
             Self::Counts => "integers of at least 1".into(),
+            Self::Integers => "integers of at least 0".into(),
             Self::Number => "a number such as 3, -1.5, 1e4".into(),
-            Self::Boundary => "reflect, mirror, nearest, wrap, constant, constant(VALUE)".into(),
+            Self::Boundaries => "reflect, mirror, nearest, wrap, constant, constant(VALUE)".into(),
             Self::Dtype => Dtype::ALL.map(Dtype::name).join(", "),
             Self::Axes => "the names of all axes in their new order, as xyz or x,y,z".into(),
             Self::Choice(words) => words.join(", "),
@@ -70,9 +73,9 @@ impl Kind {
         match self {
             Self::Lengths => "N[um][,…]".into(),
             Self::Micrometers => "Num[,…]".into(),
-            Self::Factors | Self::Counts => "N[,…]".into(),
+            Self::Factors | Self::Counts | Self::Integers => "N[,…]".into(),
             Self::Number => "N".into(),
-            Self::Boundary => "BOUNDARY".into(),
+            Self::Boundaries => "BOUNDARY[,…]".into(),
             Self::Dtype => "DTYPE".into(),
             Self::Axes => "NAMES".into(),
             Self::Choice(words) => words.join("|"),
@@ -95,16 +98,23 @@ impl Kind {
             Self::Lengths | Self::Micrometers | Self::Factors => {
                 Value::Lengths(each(Self::length)?)
             }
-            Self::Counts => Value::Counts(
+            Self::Counts | Self::Integers => {
+                let least = u64::from(self == Self::Counts);
+                Value::Counts(
+                    text.split(',')
+                        .map(|t| t.parse().ok().filter(|&k: &u64| k >= least).ok_or_else(error))
+                        .collect::<Result<_>>()?,
+                )
+            }
+            Self::Number => Value::Number(Number::parse(text)?),
+            Self::Boundaries => Value::Boundaries(
                 text.split(',')
-                    .map(|t| t.parse().ok().filter(|&k: &u64| k > 0).ok_or_else(error))
+                    .map(|t| match Boundary::parse(t)? {
+                        Boundary::Constant(v) if !v.is_finite() => Err(error()),
+                        boundary => Ok(boundary),
+                    })
                     .collect::<Result<_>>()?,
             ),
-            Self::Number => Value::Number(Number::parse(text)?),
-            Self::Boundary => match Boundary::parse(text)? {
-                Boundary::Constant(v) if !v.is_finite() => return Err(error()),
-                boundary => Value::Boundary(boundary),
-            },
             Self::Dtype => Value::Dtype(Dtype::from_name(text)?),
             Self::Axes if text.is_empty() => return Err(error()),
             Self::Axes => Value::Word(text.into()),
@@ -122,7 +132,8 @@ impl Kind {
             _ => true,
         };
         let value: f64 = stripped.unwrap_or(text).parse().ok()?;
-        (allowed && value > 0.0 && value.is_finite()).then_some(Length { value, micrometers })
+        let enough = value > 0.0 || (value == 0.0 && self == Self::Lengths);
+        (allowed && enough && value.is_finite()).then_some(Length { value, micrometers })
     }
 }
 
@@ -137,14 +148,15 @@ impl fmt::Display for Value {
                 }
                 Ok(())
             }
-            Self::Counts(all) => {
-                let all: Vec<_> = all.iter().map(u64::to_string).collect();
-                f.write_str(&all.join(","))
-            }
+            Self::Counts(all) => f.write_str(&joined(all)),
             Self::Number(v) => write!(f, "{v}"),
-            Self::Boundary(v) => write!(f, "{v}"),
+            Self::Boundaries(all) => f.write_str(&joined(all)),
             Self::Dtype(v) => write!(f, "{v}"),
             Self::Word(v) => f.write_str(v),
         }
     }
+}
+
+fn joined(all: &[impl fmt::Display]) -> String {
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
