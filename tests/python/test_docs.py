@@ -8,6 +8,7 @@ from volchunk import (
     _indexing,
     _merge,
     _pool,
+    _probe,
     _settings,
     _shared,
     _split,
@@ -15,7 +16,7 @@ from volchunk import (
     chunking,
 )
 
-MODULES = [_indexing, _merge, _pool, _settings, _shared, _split, _volume, chunking]
+MODULES = [_indexing, _merge, _pool, _probe, _settings, _shared, _split, _volume, chunking]
 
 
 @pytest.mark.parametrize("module", MODULES)
