@@ -91,6 +91,10 @@ def test_a_stride_shows_in_shifted_chunks():
     assert probe(func, ndim=1, max_depth=5).unbounded == (0,)
 
 
+def test_a_reach_that_only_bright_voxels_show():
+    assert depths(lambda x: x + (np.roll(x, 3) > 5000), ndim=1) == [(3, 0)]
+
+
 def test_same_again_and_frozen():
     func = lambda x: ndimage.gaussian_filter(x, 1)  # noqa: E731
     assert probe(func, ndim=2) == probe(func, ndim=2)

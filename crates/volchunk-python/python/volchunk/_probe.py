@@ -59,8 +59,8 @@ class Support(Mapping[int, tuple[int, int]]):
         ]
         if self.depth:
             lines.append(
-                f"A lower bound, measured on random {self.dtype}: a function whose reach depends on "
-                "the data, or shows only for values that were not tried, may look further."
+                f"A lower bound, measured on random {self.dtype}: a function whose reach depends "
+                "on the data, or shows only for values that were not tried, may look further."
             )
         return "\n".join(lines)
 
@@ -182,7 +182,7 @@ class _Axis:
         return lo, hi
 
     def reaches(self, array: Array, whole: Array) -> Iterator[tuple[int, int]]:
-        """How far before and after a slab the input is looked at from, for several changes to it."""
+        """How far the output changes after and before a slab, for several changes to it."""
         # Nothing in the middle: a function that mirrors would leave it in place.
         for start in (self.margin, self.margin + _SLAB + 3):
             slab = self.along(start, start + _SLAB)
