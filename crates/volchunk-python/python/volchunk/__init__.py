@@ -1,8 +1,9 @@
 """Divide image volumes into overlapping chunks, work on every core, reassemble without seams.
 
 - `map_overlap`, `map_points`: a function of yours on every chunk of a volume.
+- `probe`: how far a function looks, measured: the depth that it needs.
 - `plan`: what a run would do and cost, before it does.
-- `open`: a volume in a file, as an array that is read where it is indexed.
+- `open`: a volume in files, as an array that is read where it is indexed.
 - `volchunk.chunking`: split, merge, shared arrays and process pools; every name of
   ``magmap.cv.chunking``.
 - `volchunk.magmap`: puts it into an installed MagellanMapper.
@@ -11,10 +12,11 @@
 
 from volchunk._job import Plan, plan
 from volchunk._overlap import ChunkInfo, map_overlap, map_points
+from volchunk._probe import Support, probe
 from volchunk._settings import Settings, settings
 from volchunk._volume import Volume, open
 
 __all__ = [
-    *("ChunkInfo", "Plan", "Settings", "Volume"),
-    *("map_overlap", "map_points", "open", "plan", "settings"),
+    *("ChunkInfo", "Plan", "Settings", "Support", "Volume"),
+    *("map_overlap", "map_points", "open", "plan", "probe", "settings"),
 ]
