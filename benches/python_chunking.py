@@ -3,19 +3,16 @@
     python benches/python_chunking.py [--runs 7] [--size 512] [merge merge2 split blobs shared]
 
 Needs the package (`pip install .`); MagellanMapper's figures need `pip install magellanmapper`, and
-are left out without it. Results are compared before they are timed. Every sample is a fresh process
-that makes its input unmeasured, then runs once; candidates alternate.
+are left out without it.
 """
-
-import argparse
-import json
-import subprocess
-import sys
-import time
 
 import numpy as np
 
-GRIDS = {"64x256x256": ((64, 256, 256), (8, 32, 32)), "16x64x64": ((16, 64, 64), (4, 16, 16))}
+import calls
+
+GRIDS = {
+    "{size}^3 uint16 64x256x256": ((64, 256, 256), (8, 32, 32)),
+    "{size}^3 uint16 16x64x64": ((16, 64, 64), (4, 16, 16))}
 
 
 def module(name):
@@ -137,68 +134,5 @@ BENCHES = {
 }
 
 
-def memory(field):
-    """A field of this process's memory in MB, on Linux."""
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith(field)) * 1024 / 1e6
-
-
-def sample(bench, name, grid, size):
-    """In a process of its own: seconds, and MB that the call added at its peak (0.1 for less)."""
-    call, right = BENCHES[bench][0](name, size, grid)
-    # From here on, the peak starts at what is resident now.
-    with open("/proc/self/clear_refs", "w") as reset:
-        reset.write("5")
-    before = memory("VmRSS:")
-    begin = time.perf_counter()
-    result = call()
-    seconds = time.perf_counter() - begin
-    added = max(memory("VmHWM:") - before, 0.1)
-    if not right(result):
-        sys.exit(f"{name} is wrong")
-    print(json.dumps([seconds, added]))
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("benches", nargs="*", default=list(BENCHES), help=", ".join(BENCHES))
-    parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--size", type=int, default=512, help="length of the merged cube")
-    parser.add_argument("--sample", nargs=3, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.sample:
-        return sample(*arguments.sample, arguments.size)
-    import measure
-
-    for bench in arguments.benches:
-        _, names, grids = BENCHES[bench]
-        if subprocess.run(
-            [sys.executable, "-c", "import magmap.cv.chunking"], capture_output=True
-        ).returncode:
-            names = [name for name in names if name != "magmap"]
-        for grid in grids:
-            samples = {name: {"wall_s": [], "added_MB": []} for name in names}
-            for _ in range(arguments.runs):
-                for name in names:
-                    command = [
-                        sys.executable,
-                        __file__,
-                        "--size",
-                        str(arguments.size),
-                        "--sample",
-                        bench,
-                        name,
-                        grid,
-                    ]
-                    done = subprocess.run(command, capture_output=True, text=True)
-                    if done.returncode:
-                        sys.exit(done.stdout + done.stderr)
-                    seconds, added = json.loads(done.stdout.splitlines()[-1])
-                    samples[name]["wall_s"].append(seconds)
-                    samples[name]["added_MB"].append(added)
-            case = f"{arguments.size}^3 uint16 {grid}" if grid in GRIDS else grid
-            measure.report(f"chunking-{bench}", case, "volchunk", samples)
-
-
 if __name__ == "__main__":
-    main()
+    calls.main(__doc__, "chunking", BENCHES)

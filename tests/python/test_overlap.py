@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -325,6 +327,114 @@ def test_interrupt_stops_within_one_chunk(busy):
         volchunk.map_overlap(func, np.zeros(1000), depth=0, chunks=1, workers=2)
     assert time.monotonic() - began < 3
     assert 0 < len(done) < 100
+
+
+METHODS = ["fork", "spawn", "forkserver"]
+
+
+def blur_with_place(block, info):
+    return ndimage.gaussian_filter(block, 1, output=np.float32) + info.index[0]
+
+
+def bright(block):
+    at = np.argwhere(block > 59000)
+    return np.hstack([at, block[tuple(at.T)][:, None]])
+
+
+def die(block, info):
+    if info.index == (1, 0, 0):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return block
+
+
+@pytest.fixture(params=METHODS)
+def start_method(request):
+    volchunk.settings.mp_start = request.param
+    yield request.param
+    volchunk.settings.reset()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no process executor")
+def test_processes_do_as_threads_do(start_method, tmp_path):
+    image = a_volume()
+    for out in [None, tmp_path / "o.zarr"]:
+        got = [
+            volchunk.map_overlap(
+                blur_with_place, image, depth=4, chunks=(8, 16, 16), executor=executor, workers=2,
+                out=out if executor == "processes" else None,
+            )
+            for executor in ["threads", "processes"]
+        ]
+        np.testing.assert_array_equal(*got)
+    got = [
+        volchunk.map_points(bright, image, depth=1, chunks=9, executor=executor)
+        for executor in ["threads", "processes"]
+    ]
+    assert len(got[0]) > 10
+    np.testing.assert_array_equal(*got)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no process executor")
+def test_a_worker_that_dies_names_its_chunk(start_method):
+    with pytest.raises(RuntimeError, match="chunk .1, 0, 0.*SIGKILL") as caught:
+        volchunk.map_overlap(die, a_volume(), depth=1, chunks=(8, 40, 50), executor="processes")
+    assert "in chunk (1, 0, 0), whose core is [8:16, 0:33, 0:41]" in caught.value.__notes__
+
+
+def test_what_cannot_be_pickled_is_said(start_method):
+    if start_method == "fork":
+        return
+    with pytest.raises(TypeError, match="func"):
+        volchunk.map_overlap(lambda b: b, a_volume(), depth=1, executor="processes")
+
+
+def test_a_measured_support_is_a_depth():
+    def func(block):
+        return np.roll(block, 2, 1) - np.roll(block, -1, 2)
+
+    image = a_volume().astype(np.float32)
+    support = volchunk.probe(func)
+    got = volchunk.map_overlap(func, image, depth=support, chunks=7, boundary="wrap")
+    np.testing.assert_array_equal(got, func(image))
+    with pytest.raises(ValueError):
+        volchunk.map_overlap(func, image, depth=volchunk.probe(lambda b: b - b.mean()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_plan_is_what_runs(data):
+    image = draw_image(data, dtypes=["uint16"])
+    depth = data.draw(st.integers(0, 3))
+    chunks = data.draw(st.one_of(st.just("auto"), st.integers(1, 9)))
+    plan = volchunk.plan(image, depth=depth, chunks=chunks, dtype="f4", workers=2)
+    seen = []
+
+    def func(block, info):
+        seen.append(tuple(s.stop - s.start for s in info.core))
+        return block.astype("f4")
+
+    volchunk.map_overlap(func, image, depth=depth, chunks=chunks, dtype="f4", workers=2)
+    assert plan["chunks"] == len(seen)
+    assert tuple(np.minimum(plan["chunk"], image.shape)) == max(seen)
+    assert plan["output"]["dtype"] == "float32" and plan["output"]["shape"] == list(image.shape)
+
+
+def test_a_plan_of_files_is_the_programs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("in.npy", a_volume())
+    arguments = ["in.npy", "out.zarr", "--op", "gaussian:sigma=2", "--roi", "0:9,:,1:"]
+    program = [sys.executable, "-m", "volchunk", "plan", *arguments, "--memory", "1GB"]
+    told = subprocess.run(program, capture_output=True, text=True, check=True).stdout.splitlines()
+    plan = volchunk.plan(
+        "in.npy", "gaussian:sigma=2", out="out.zarr", roi=np.s_[0:9, :, 1:], memory="1GB"
+    )
+    for ours, theirs in zip(str(plan).splitlines(), told, strict=True):
+        if not ours.startswith("peak memory"):
+            assert ours.replace(f"{tmp_path}/", "") == theirs
+    with pytest.raises(ValueError, match="ops is .* and depth"):
+        volchunk.plan("in.npy", "gaussian:sigma=2", depth=1)
+    with pytest.raises(ValueError, match="did you mean 'gaussian'"):
+        volchunk.plan("in.npy", "gausian:sigma=2")
 
 
 def test_no_thread_stays():

@@ -72,6 +72,8 @@ struct Divide {
 #[pyclass(frozen)]
 pub(crate) struct Job {
     source: Arc<dyn volchunk::Source>,
+    /// As text, every key written out.
+    ops: Vec<String>,
     pipeline: Pipeline,
     plan: Plan,
     path: Option<PathBuf>,
@@ -83,15 +85,18 @@ impl Job {
     fn new(source: PyRef<'_, FileSource>, work: Work, divide: Divide) -> PyResult<Self> {
         let source = source.source.clone();
         let info = source.info();
+        let mut ops = Vec::new();
         let (pipeline, plan) = match work {
             Work::Ops(texts) => {
-                let pipeline = bind(&texts, info)?;
+                let specs = parse(&texts)?;
+                ops = specs.iter().map(ToString::to_string).collect();
+                let pipeline = bind_chain(&specs, info.clone()).map_err(to_python)?;
                 let plan = divide.plan(&pipeline, &*source)?;
                 (pipeline, plan)
             }
             Work::Function(args) => args.plan(&divide, &*source)?,
         };
-        Ok(Self { source, pipeline, plan, path: divide.path })
+        Ok(Self { source, ops, pipeline, plan, path: divide.path })
     }
 
     /// Shape of the output.
@@ -125,12 +130,12 @@ impl Job {
     }
 
     /// What the run would do and cost, as a dictionary and as text: as `volchunk plan` says it, with
-    /// these names for input, ops and output.
+    /// these names for input, function and output.
     fn report<'py>(
         &self,
         py: Python<'py>,
         input: &str,
-        ops: Vec<String>,
+        function: Option<String>,
         output: &str,
         roi: bool,
     ) -> PyResult<(Bound<'py, PyAny>, String)> {
@@ -138,7 +143,7 @@ impl Job {
         let report = PlanReport {
             input,
             source: self.source.info(),
-            ops: &ops,
+            ops: function.as_ref().map_or(&self.ops, std::slice::from_ref),
             output,
             format: format.map_or("in memory", |f| format_name(f, &self.plan.output)),
             roi,
@@ -331,9 +336,8 @@ impl FunctionArgs {
     }
 }
 
-fn bind(ops: &[String], info: &VolumeInfo) -> PyResult<Pipeline> {
-    let specs: volchunk::Result<Vec<_>> = ops.iter().map(|t| OpSpec::parse(t)).collect();
-    specs.and_then(|specs| bind_chain(&specs, info.clone())).map_err(to_python)
+fn parse(ops: &[String]) -> PyResult<Vec<OpSpec>> {
+    ops.iter().map(|t| OpSpec::parse(t)).collect::<volchunk::Result<_>>().map_err(to_python)
 }
 
 /// What `ops` make of the source, as [`FileSource::info`] has it.
@@ -343,7 +347,8 @@ pub(crate) fn result_info<'py>(
     source: PyRef<'_, FileSource>,
     ops: Vec<String>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    describe(py, bind(&ops, source.source.info())?.output())
+    let pipeline = bind_chain(&parse(&ops)?, source.source.info().clone()).map_err(to_python)?;
+    describe(py, pipeline.output())
 }
 
 /// Bytes as text, such as `8GB`.

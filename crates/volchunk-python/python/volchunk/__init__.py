@@ -17,6 +17,15 @@ from volchunk._settings import Settings, settings
 from volchunk._volume import Volume, open
 
 __all__ = [
-    *("ChunkInfo", "Plan", "Settings", "Support", "Volume"),
-    *("map_overlap", "map_points", "open", "plan", "probe", "settings"),
+    "ChunkInfo",
+    "Plan",
+    "Settings",
+    "Support",
+    "Volume",
+    "map_overlap",
+    "map_points",
+    "open",
+    "plan",
+    "probe",
+    "settings",
 ]

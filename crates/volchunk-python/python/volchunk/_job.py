@@ -155,6 +155,7 @@ def plan(
     source = Image(image)
     output = Output(out, source)
     asked = {"chunks": chunks, "roi": roi, "memory": memory, "workers": workers}
+    function = None
     if depth is None:
         texts = [ops] if isinstance(ops, str) else list(ops)
         job = ops_job(source, texts, output, **asked)
@@ -173,6 +174,6 @@ def plan(
         }
         held = given.itemsize if output.is_fresh else 0
         job = request.job(work, path=output.path, unit=output.unit, held=held)
-        texts = [f"a function, depth {', '.join(f'{lo}+{hi}' for lo, hi in reach)}"]
-    values, text = job.report(source.name, texts, output.name, roi is not None)
+        function = f"a function, depth {', '.join(f'{lo}+{hi}' for lo, hi in reach)}"
+    values, text = job.report(source.name, function, output.name, roi is not None)
     return Plan(values, text)

@@ -20,7 +20,6 @@ from volchunk._progress import bar
 
 Array = npt.NDArray[Any]
 Slices = tuple[slice, ...]
-Executor = Literal["threads", "processes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def map_overlap(
     roi: Roi = None,
     memory: int | str | None = None,
     workers: int | None = None,
-    executor: Executor = "threads",
+    executor: Literal["threads", "processes"] = "threads",
     progress: bool = True,
 ) -> Any:
     """Call a function on every chunk of a volume with its halo, and join the results.
@@ -180,7 +179,7 @@ def map_points(
     roi: Roi = None,
     memory: int | str | None = None,
     workers: int | None = None,
-    executor: Executor = "threads",
+    executor: Literal["threads", "processes"] = "threads",
     progress: bool = True,
 ) -> Array:
     """Call a function that finds points on every chunk of a volume, and join the tables.
