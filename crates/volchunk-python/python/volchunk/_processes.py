@@ -1,58 +1,42 @@
 """Calls of a function in other processes: what `map_overlap` does for ``executor="processes"``."""
 
-import os
 import pickle
-import select
 import signal
 import socket
 import struct
 import sys
 import threading
 import time
-import traceback
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import forkserver, get_context, get_start_method, reduction
+from multiprocessing import get_context, get_start_method
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
-import threadpoolctl  # type: ignore[import-untyped]
 
 from volchunk import magmap
 from volchunk._pool import supported_start_method
 from volchunk._settings import available_cpus, settings
 from volchunk._shared import Memory
+from volchunk._worker import Array, Carrier, Channel, Failure, Function, behind, name_of, serve
 
-# Results lie behind the block, where any dtype is aligned and no cache line is shared.
-_ALIGN = 64
 # How often a caller that waits looks whether the process is still there, in case its end of the
 # channel was inherited by a process that it started.
 _LOOK_US = 500_000
 _LAST_WORDS_S = 10
-_LENGTH = struct.Struct("=Q")
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
-
-Function = Callable[..., Any]
-Array = npt.NDArray[Any]
 
 
 class Workers:
     """Processes that call one function, for as many threads at once.
 
     The processes start when this is made, so make it before other threads. Blocks and results
-    pass through memory that both sides map; pipes carry only what they are. Threads of numerical
+    pass through memory that both sides map; sockets carry only what they are. Threads of numerical
     libraries are limited, so that those of all workers together are no more than the processors.
+
+    A context manager: at its end, which comes after all calls have returned, the processes end; at
+    an exception they are killed.
 
     Parameters
     ----------
@@ -88,6 +72,9 @@ class Workers:
             )
         method = _start_method()
         if method == "forkserver":
+            # Windows lacks it.
+            from multiprocessing import forkserver
+
             # Now, so that it does not inherit that interrupts are held back.
             forkserver.ensure_running()
         self._with_info = with_info
@@ -195,13 +182,13 @@ class _Worker:
         ours, theirs = socket.socketpair()
         # timeval, as the C library has it: seconds, microseconds.
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, _LOOK_US))
-        self._channel = _Channel(ours)
-        carrier = func if method == "fork" else _Carrier(func, method)
+        self._channel = Channel(ours)
+        carrier = func if method == "fork" else Carrier(func, method)
         caps = max(1, available_cpus() // count)
         install = method != "fork" and magmap.installed()
         # Of any context, the same class with another way to start.
         self._process: Any = get_context(method).Process(  # type: ignore[attr-defined]
-            target=_serve,
+            target=serve,
             args=(theirs, self._memory, carrier, with_info, caps, install),
             name="volchunk worker",
             daemon=True,
@@ -218,9 +205,9 @@ class _Worker:
     def call(self, block: Array, info: object | None, with_info: bool) -> Array:
         if self._stopped:
             raise BrokenProcessPool("the worker processes were stopped")
-        self._memory.grow(_behind(block.nbytes))
+        self._memory.grow(behind(block.nbytes))
         np.ndarray(block.shape, block.dtype, self._memory.map)[...] = block
-        told = _name(block.dtype), block.shape, len(self._memory.map), info if with_info else None
+        told = name_of(block.dtype), block.shape, len(self._memory.map), info if with_info else None
         message = pickle.dumps(told, pickle.HIGHEST_PROTOCOL)
         try:
             reply = self._exchange(message)
@@ -230,7 +217,7 @@ class _Worker:
             # Interrupted: the answer would be taken for that of the next call.
             self.kill()
             raise
-        if isinstance(reply, _Failure):
+        if isinstance(reply, Failure):
             reply.throw()
         dtype, shape, start, size = reply
         self._memory.grow(size)
@@ -299,177 +286,6 @@ class _Worker:
         self._process.close()
 
 
-class _Channel:
-    """Messages of bytes over a socket; a system call to send one, and one to receive it."""
-
-    def __init__(self, end: socket.socket) -> None:
-        self.end = end
-        self._descriptor = end.fileno()
-        self._received = b""
-        _open_ends.add(end)
-
-    def send(self, message: bytes) -> None:
-        data = _LENGTH.pack(len(message)) + message
-        while data:
-            data = data[os.write(self._descriptor, data) :]
-
-    def receive(self) -> bytes:
-        """The next message; BlockingIOError if none came in time, to be called again then."""
-        while True:
-            if len(self._received) >= _LENGTH.size:
-                stop = _LENGTH.size + _LENGTH.unpack_from(self._received)[0]
-                if len(self._received) >= stop:
-                    message = self._received[_LENGTH.size : stop]
-                    self._received = self._received[stop:]
-                    return message
-            more = os.read(self._descriptor, 1 << 16)
-            if not more:
-                raise EOFError
-            self._received += more
-
-
-def _serve(
-    end: socket.socket,
-    memory: Memory,
-    carrier: Any,
-    with_info: bool,
-    cap: int,
-    install: bool,
-) -> None:
-    """What a worker process does until it is dismissed, or the parent is gone."""
-    # Ctrl-C reaches every process of the terminal; the parent decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-    channel = _Channel(end)
-    threading.Thread(target=_end_with_parent, args=(end.fileno(),), daemon=True).start()
-    failed: _Failure | None = None
-    func: Any = carrier
-    try:
-        _limit_variables(cap)
-        if install:
-            magmap.install()
-        if isinstance(carrier, _Carrier):
-            func = carrier.load()
-        _limit_loaded(cap)
-    except BaseException as error:
-        failed = _Failure(error)
-    while message := channel.receive():
-        reply: Any = failed
-        if failed is None:
-            dtype, shape, size, info = pickle.loads(message)
-            memory.grow(size)
-            block = np.ndarray(shape, dtype, memory.map)
-            try:
-                result = np.asarray(func(block, info) if with_info else func(block))
-                reply = _put(result, memory, _behind(block.nbytes))
-            except BaseException as error:
-                reply = _Failure(error)
-        channel.send(pickle.dumps(reply, pickle.HIGHEST_PROTOCOL))
-
-
-def _put(result: Array, memory: Memory, start: int) -> tuple[Any, tuple[int, ...], int, int]:
-    """Copies a result behind the block, of which it may be a view."""
-    if result.dtype.hasobject or result.dtype.kind not in "?biufcmMSUV":
-        raise TypeError(
-            f"func returned items of dtype {result.dtype}, which lie outside of the array; "
-            "legal: any dtype of fixed size"
-        )
-    memory.grow(start + result.nbytes)
-    np.ndarray(result.shape, result.dtype, memory.map, start)[...] = result
-    return _name(result.dtype), result.shape, start, len(memory.map)
-
-
-def _name(dtype: np.dtype[Any]) -> Any:
-    """What stands for a dtype in a message: its name, which costs less, or itself with fields."""
-    return dtype.str if dtype.fields is None else dtype
-
-
-def _behind(size: int) -> int:
-    return -(-size // _ALIGN) * _ALIGN
-
-
-class _Failure:
-    """An exception on its way to the parent."""
-
-    def __init__(self, error: BaseException) -> None:
-        self._trace = "".join(traceback.format_exception(error))
-        self._text = "".join(traceback.format_exception_only(error)).strip()
-        try:
-            self._error = pickle.dumps(error)
-        except Exception:
-            self._error = b""
-
-    def throw(self) -> NoReturn:
-        error: Any = None
-        try:
-            error = pickle.loads(self._error)
-        except Exception:
-            # Lost on the way, such as one whose __init__ takes other arguments than its args.
-            pass
-        if not isinstance(error, BaseException):
-            error = RuntimeError(self._text)
-        raise error from _WorkerTraceback(self._trace)
-
-
-class _WorkerTraceback(Exception):
-    """The traceback of an exception in the process that it was raised in, as text."""
-
-    def __str__(self) -> str:
-        return f'\n"""\n{self.args[0]}"""'
-
-
-class _Carrier:
-    """A function on its way to a process that is not forked.
-
-    It is pickled on its own: what cannot be is named, and what cannot be unpickled in the worker
-    is an exception there, which the parent gets, rather than the worker's end.
-    """
-
-    def __init__(self, func: Function, method: str) -> None:
-        self._func, self._method = func, method
-
-    def __getstate__(self) -> bytes:
-        try:
-            return bytes(reduction.ForkingPickler.dumps(self._func))
-        except Exception as error:
-            raise TypeError(
-                f"func is {self._func!r}, which cannot be pickled for processes that start by "
-                f"{self._method}: {error}; legal: a function at the top level of a module, "
-                'volchunk.settings.mp_start = "fork" where the system has it, or '
-                'executor="threads"'
-            ) from error
-
-    def __setstate__(self, state: bytes) -> None:
-        self._pickled = state
-
-    def load(self) -> Any:
-        return pickle.loads(self._pickled)
-
-
-# This process's ends of channels to workers, or a worker's to its parent. A process that held a
-# copy of one would keep the other side from seeing that this process has ended.
-_open_ends: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-
-
-def _close_inherited() -> None:
-    for end in list(_open_ends):
-        end.close()
-    _open_ends.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_inherited)
-
-
-def _end_with_parent(descriptor: int) -> None:
-    """Ends this process as soon as the other end of the channel is closed."""
-    poll = select.poll()
-    # Nothing to read is asked for: only a hang-up is reported.
-    poll.register(descriptor, 0)
-    poll.poll()
-    os._exit(1)
-
-
 def _start_method() -> str:
     if settings.mp_start is not None:
         return supported_start_method(settings.mp_start)
@@ -484,21 +300,6 @@ def _interrupts_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _limit_variables(cap: int) -> None:
-    """At most `cap` threads in libraries that this process has yet to load, and in this package."""
-    settings.cpus = cap
-    for name in _THREAD_VARIABLES:
-        value = os.environ.get(name, "")
-        os.environ[name] = str(min(int(value), cap) if value.isdecimal() else cap)
-
-
-def _limit_loaded(cap: int) -> None:
-    """The same for libraries that it has loaded."""
-    for library in threadpoolctl.ThreadpoolController().lib_controllers:
-        if (library.num_threads or 0) > cap:
-            library.set_num_threads(cap)
 
 
 def _chunk(info: object | None) -> str:
