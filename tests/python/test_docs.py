@@ -5,8 +5,10 @@ import doctest
 import pytest
 import volchunk
 from volchunk import (
+    _filters,
     _indexing,
     _merge,
+    _ops,
     _overlap,
     _pool,
     _processes,
@@ -18,8 +20,8 @@ from volchunk import (
 )
 
 MODULES = [
-    *(_indexing, _merge, _overlap, _pool, _processes, _settings, _shared, _split, _volume),
-    chunking,
+    *(_filters, _indexing, _merge, _ops, _overlap, _pool, _processes, _settings, _shared, _split),
+    *(_volume, chunking),
 ]
 
 

@@ -1,5 +1,7 @@
 """Divide image volumes into overlapping chunks, work on every core, reassemble without seams.
 
+- `gaussian_filter`, as SciPy's, on every core; `downsample`, `rescale`, `transpose`, `cast`, `clip`,
+  `threshold`, `subtract`, `multiply`.
 - `map_overlap`, `map_points`: a function of yours on every chunk of a volume.
 - `plan`: what a run would do and cost, before it does.
 - `open`: a volume in a file, as an array that is read where it is indexed.
@@ -9,12 +11,24 @@
 - `volchunk.settings`: how many processes and threads, and how processes start.
 """
 
+from volchunk._filters import gaussian_filter
 from volchunk._job import Plan, plan
+from volchunk._ops import (
+    cast,
+    clip,
+    downsample,
+    multiply,
+    rescale,
+    subtract,
+    threshold,
+    transpose,
+)
 from volchunk._overlap import ChunkInfo, map_overlap, map_points
 from volchunk._settings import Settings, settings
 from volchunk._volume import Volume, open
 
 __all__ = [
     *("ChunkInfo", "Plan", "Settings", "Volume"),
-    *("map_overlap", "map_points", "open", "plan", "settings"),
+    *("cast", "clip", "downsample", "gaussian_filter", "map_overlap", "map_points", "multiply"),
+    *("open", "plan", "rescale", "settings", "subtract", "threshold", "transpose"),
 ]
