@@ -93,7 +93,7 @@ def dies(block):
     if kind == 2:
         os._exit(3)
     if kind == 3:
-        os.kill(os.getpid(), signal.SIGSEGV)
+        os.kill(os.getpid(), signal.SIGTERM)
     if kind == 4:
         # What it started holds what it had open.
         if os.fork() == 0:

@@ -1,36 +1,26 @@
 """The examples of the docstrings run."""
 
 import doctest
+import importlib
+import pkgutil
 
+import numpy as np
 import pytest
 import volchunk
-from volchunk import (
-    _filters,
-    _indexing,
-    _merge,
-    _ops,
-    _overlap,
-    _pool,
-    _processes,
-    _settings,
-    _shared,
-    _split,
-    _volume,
-    chunking,
-)
+from volchunk import chunking
 
 MODULES = [
-    *(_filters, _indexing, _merge, _ops, _overlap, _pool, _processes, _settings, _shared, _split),
-    *(_volume, chunking),
+    importlib.import_module(f"volchunk.{found.name}")
+    for found in pkgutil.iter_modules(volchunk.__path__)
+    if found.name not in ("__main__", "_native")
 ]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_examples(module):
-    import numpy as np
-
-    failed, tried = doctest.testmod(module, extraglobs={"np": np, "volchunk": volchunk})
-    assert tried > 0 and failed == 0
+def test_examples():
+    globs = {"np": np, "volchunk": volchunk}
+    tried = {m.__name__: doctest.testmod(m, extraglobs=globs) for m in MODULES}
+    assert [name for name, result in tried.items() if result.failed] == []
+    assert sum(result.attempted for result in tried.values()) > 50
 
 
 @pytest.mark.parametrize("module", [volchunk, chunking])

@@ -45,10 +45,11 @@ def nothing_left():
         process.start()
         process.join()
         process.close()
-    before = held()
+    descriptors, *children = held()
     yield
     gc.collect()
-    assert held() == before
+    # What tests before this one left in tracebacks may be gone by now.
+    assert held()[0] <= descriptors and held()[1:] == tuple(children)
 
 
 def alike(a, b):
@@ -59,7 +60,7 @@ def alike(a, b):
 
 def held():
     if sys.platform != "linux":
-        return None
+        return 0, mp.active_children()
     children = pathlib.Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     return len(os.listdir("/proc/self/fd")), children, mp.active_children()
 
@@ -174,7 +175,7 @@ def test_exceptions_arrive_as_raised(method, nothing_left):
     [
         (1, "was killed by SIGKILL .*memory ran out"),
         (2, "ended with exit code 3"),
-        (3, "was killed by SIGSEGV"),
+        (3, "was killed by SIGTERM"),
         (4, "was killed by SIGKILL"),
     ],
 )

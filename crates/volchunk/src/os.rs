@@ -317,3 +317,24 @@ fn cgroup_available() -> Option<u64> {
     }
     least
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    /// What Linux falls back to where a sandbox forbids memfd_create.
+    #[test]
+    fn an_unlinked_file_is_shared_without_a_name() {
+        let file = super::unlinked_file().unwrap();
+        file.set_len(10_000).unwrap();
+        assert_eq!(file.metadata().unwrap().nlink(), 0);
+        let (one, other) =
+            (super::map_shared(&file, 10_000).unwrap(), super::map_shared(&file, 100).unwrap());
+        // SAFETY: both mappings live, and nothing else uses them.
+        let seen = unsafe {
+            one.as_ptr().add(99).write(5);
+            other.as_ptr().add(99).read()
+        };
+        assert_eq!((seen, one.len(), other.len()), (5, 10_000, 100));
+    }
+}

@@ -3,8 +3,9 @@
 - `gaussian_filter`, as SciPy's, on every core; `downsample`, `rescale`, `transpose`, `cast`, `clip`,
   `threshold`, `subtract`, `multiply`.
 - `map_overlap`, `map_points`: a function of yours on every chunk of a volume.
+- `probe`: how far a function looks, measured: the depth that it needs.
 - `plan`: what a run would do and cost, before it does.
-- `open`: a volume in a file, as an array that is read where it is indexed.
+- `open`: a volume in files, as an array that is read where it is indexed.
 - `volchunk.chunking`: split, merge, shared arrays and process pools; every name of
   ``magmap.cv.chunking``.
 - `volchunk.magmap`: puts it into an installed MagellanMapper.
@@ -24,11 +25,29 @@ from volchunk._ops import (
     transpose,
 )
 from volchunk._overlap import ChunkInfo, map_overlap, map_points
+from volchunk._probe import Support, probe
 from volchunk._settings import Settings, settings
 from volchunk._volume import Volume, open
 
 __all__ = [
-    *("ChunkInfo", "Plan", "Settings", "Volume"),
-    *("cast", "clip", "downsample", "gaussian_filter", "map_overlap", "map_points", "multiply"),
-    *("open", "plan", "rescale", "settings", "subtract", "threshold", "transpose"),
+    "ChunkInfo",
+    "Plan",
+    "Settings",
+    "Support",
+    "Volume",
+    "cast",
+    "clip",
+    "downsample",
+    "gaussian_filter",
+    "map_overlap",
+    "map_points",
+    "multiply",
+    "open",
+    "plan",
+    "probe",
+    "rescale",
+    "settings",
+    "subtract",
+    "threshold",
+    "transpose",
 ]

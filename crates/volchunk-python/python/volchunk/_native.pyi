@@ -4,7 +4,6 @@ from os import PathLike
 from typing import Any, TypedDict, final, type_check_only
 
 import numpy.typing as npt
-from typing_extensions import Buffer
 
 __all__ = [
     "Job",
@@ -84,14 +83,15 @@ if sys.platform != "win32":
     __all__ += ["SharedMemory"]
 
     @final
-    class SharedMemory(Buffer):
+    class SharedMemory:
+        """Exports a writable buffer."""
+
         def __new__(cls, size: int) -> SharedMemory: ...
         @staticmethod
         def open(descriptor: int, size: int) -> SharedMemory: ...
         def grown(self, size: int) -> SharedMemory: ...
         def fileno(self) -> int: ...
         def __len__(self) -> int: ...
-        def __buffer__(self, flags: int, /) -> memoryview: ...
 
 def merged_lengths(
     counts: list[int], shapes: list[list[int]], overlap: list[int] | None

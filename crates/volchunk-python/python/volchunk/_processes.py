@@ -8,12 +8,13 @@ import socket
 import struct
 import sys
 import threading
+import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context, get_start_method, reduction
+from multiprocessing import forkserver, get_context, get_start_method, reduction
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -85,6 +86,10 @@ class Workers:
                 'executor is "processes", which Windows lacks the shared memory for; '
                 'legal there: "threads"'
             )
+        method = _start_method()
+        if method == "forkserver":
+            # Now, so that it does not inherit that interrupts are held back.
+            forkserver.ensure_running()
         self._with_info = with_info
         self._lock = threading.Lock()
         self._of_thread: dict[int, _Worker] = {}
@@ -92,7 +97,7 @@ class Workers:
         try:
             with _interrupts_held_back():
                 for _ in range(count):
-                    self._all.append(_Worker(func, count, with_info))
+                    self._all.append(_Worker(func, count, with_info, method))
         except BaseException:
             self._end(kill=True)
             raise
@@ -181,9 +186,10 @@ class Workers:
 class _Worker:
     """One process, and this end of the channel to it."""
 
-    def __init__(self, func: Function, count: int, with_info: bool) -> None:
-        method = _start_method()
+    def __init__(self, func: Function, count: int, with_info: bool, method: str) -> None:
         self.busy = False
+        self._imports_main = method != "fork"
+        self._answered = False
         self._memory = Memory(0)
         self._stopped = False
         ours, theirs = socket.socketpair()
@@ -234,7 +240,9 @@ class _Worker:
         self._channel.send(message)
         while True:
             try:
-                return pickle.loads(self._channel.receive())
+                reply = pickle.loads(self._channel.receive())
+                self._answered = True
+                return reply
             except BlockingIOError:
                 if not self._process.is_alive():
                     raise EOFError from None
@@ -243,8 +251,7 @@ class _Worker:
         if self._stopped:
             return BrokenProcessPool("the worker processes were stopped")
         chunk = _chunk(info)
-        self._process.join(_LAST_WORDS_S)
-        code = self._process.exitcode
+        code = self._end()
         if code is None:
             how = "closed its channel"
         elif code < 0:
@@ -253,12 +260,20 @@ class _Worker:
                 how += " (by hand, or by the system because memory ran out)"
         else:
             how = f"ended with exit code {code}"
-            if _start_method() != "fork":
+            if self._imports_main and not self._answered:
                 how += (
                     "; its message is on standard error (such a process imports the main module, "
                     'whose work must stand under `if __name__ == "__main__":`)'
                 )
         return BrokenProcessPool(f"the worker process {self._process.pid} for {chunk} {how}")
+
+    def _end(self) -> int | None:
+        """Waits until the process has ended, though not for what it started; its exit code."""
+        code: int | None
+        deadline = time.monotonic() + _LAST_WORDS_S
+        while (code := self._process.exitcode) is None and time.monotonic() < deadline:
+            self._process.join(0.01)
+        return code
 
     def kill(self) -> None:
         self._stopped = True
@@ -276,10 +291,9 @@ class _Worker:
             pass
 
     def join(self) -> None:
-        self._process.join(_LAST_WORDS_S)
-        if self._process.exitcode is None:
+        if self._end() is None:
             self._process.kill()
-            self._process.join()
+            self._end()
         self._stopped = True
         self._channel.end.close()
         self._process.close()
