@@ -120,10 +120,11 @@ def test_gaussian_of_paths_and_lazy_arrays(tmp_path):
     out = volchunk.gaussian_filter(tmp_path / "in.npy", (1, 2, 2), out=tmp_path / "out.zarr")
     assert isinstance(out, volchunk.Volume)
     assert_same(np.asarray(out), expected)
-    stored = zarr.create_array(tmp_path / "a.zarr", shape=(12, 40, 50), chunks=(4, 16, 16), dtype="u2")
+    like = {"shape": (12, 40, 50), "chunks": (4, 16, 16), "dtype": "u2"}
+    stored = zarr.create_array(tmp_path / "a.zarr", **like)
     stored[:] = image
     assert_same(volchunk.gaussian_filter(stored, (1, 2, 2)), expected)
-    filled = zarr.create_array(tmp_path / "b.zarr", shape=(12, 40, 50), chunks=(4, 16, 16), dtype="u2")
+    filled = zarr.create_array(tmp_path / "b.zarr", **like)
     assert volchunk.gaussian_filter(str(tmp_path / "in.npy"), (1, 2, 2), out=filled) is filled
     assert_same(filled[:], expected)
     part = np.s_[2:9, :, 10:20]

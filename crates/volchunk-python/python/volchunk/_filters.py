@@ -73,9 +73,10 @@ def gaussian_filter(
     Raises
     ------
     TypeError, ValueError, IndexError
-        For arguments that cannot be right; also for a sigma that is negative or NaN, which SciPy
-        takes for 0. Where SciPy raises RuntimeError (unknown modes, sequences of wrong lengths, an output
-        of another shape), the exception is both a ValueError and a RuntimeError.
+        For arguments that cannot be right; also for a sigma that is negative or NaN, which
+        SciPy takes for 0. Where SciPy raises RuntimeError (unknown modes, sequences of wrong
+        lengths, an output of another shape), the exception is both a ValueError and a
+        RuntimeError.
     MemoryError
         If the memory cap is too small; the message says what would fit.
     FileExistsError
