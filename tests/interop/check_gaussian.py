@@ -1,15 +1,13 @@
 """volchunk's gaussian through files, against scipy.ndimage.gaussian_filter on the whole volume."""
 
-import decimal
-import fractions
 import itertools
 import pathlib
 
 import numpy as np
 import zarr
 from common import finest, volchunk
+from gaussian_weights import same_weights
 from scipy import ndimage
-from scipy.ndimage._filters import _gaussian_kernel1d
 
 BOUNDARIES = ("reflect", "mirror", "nearest", "wrap", "constant")
 DTYPES = ("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64",
@@ -36,53 +34,13 @@ def compare(ours: np.ndarray, whole: np.ndarray, what: str) -> None:
     assert equal >= 0.999, f"{what}: only {equal:.4%} of the voxels are equal"
 
 
-def fma(a: float, b: float, c: float) -> float:
-    """a · b + c, rounded once."""
-    return float(fractions.Fraction(a) * fractions.Fraction(b) + fractions.Fraction(c))
-
-
-def dot(a: list[float], b: list[float]) -> float:
-    """The scalar product with the roundings of OpenBLAS on x86-64 with AVX2."""
-    whole = len(a) // 4 * 4
-    sums = [0.0] * 4
-    for k in range(whole):
-        sums[k % 4] = fma(a[k], b[k], sums[k % 4])
-    total = (sums[0] + sums[1]) + (sums[2] + sums[3])
-    if len(a) - whole == 1:
-        return fma(a[whole], b[whole], total)
-    rest = 0.0
-    for k in range(whole, len(a)):
-        rest = fma(a[k], b[k], rest)
-    return total + rest
-
-
-def weights(sigma: float, order: int, radius: int) -> list[float]:
-    """The weights that volchunk's documentation promises: exponentials rounded correctly."""
-    factor = -0.5 / (sigma * sigma)
-    with decimal.localcontext(prec=60):
-        taps = np.array([float((decimal.Decimal(factor * (x * x))).exp())
-                         for x in range(-radius, radius + 1)])
-    taps = taps / taps.sum()
-    step = 1.0 / -(sigma * sigma)
-    rows = [[float(i + 1) if k == i + 1 else step if k == i - 1 else 0.0 for k in range(order + 1)]
-            for i in range(order + 1)]
-    q = [1.0] + [0.0] * order
-    for _ in range(order):
-        q = [dot(row, q) for row in rows]
-    scale = [dot([float(x**k) for k in range(order + 1)], q) for x in range(-radius, radius + 1)]
-    return [float(s * t) for s, t in zip(scale, taps)]
-
-
 def filter_of_an_axis(rng: np.random.Generator) -> tuple[float, int, int]:
-    """sigma, order and radius for which SciPy has the promised weights on this machine.
-
-    Its exponential is not rounded correctly, and from order 2 on its weights depend on the CPU.
-    """
+    """sigma, order and radius for which SciPy has the promised weights."""
     for _ in range(100):
         sigma = round(rng.uniform(0.05, 3), rng.integers(1, 6))
         order = int(rng.choice([0, 0, 0, 1, 2, 3, 4, 5, 6]))
         radius = int(rng.integers(0, 12)) if rng.random() < 0.3 else int(4.0 * sigma + 0.5)
-        if weights(sigma, order, radius) == _gaussian_kernel1d(sigma, order, radius).tolist():
+        if same_weights(sigma, order, radius):
             return sigma, order, radius
     raise AssertionError("none of 100 random filters has SciPy's weights")
 

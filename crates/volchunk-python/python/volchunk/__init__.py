@@ -1,5 +1,7 @@
 """Divide image volumes into overlapping chunks, work on every core, reassemble without seams.
 
+- `gaussian_filter`, as SciPy's, on every core; `downsample`, `rescale`, `transpose`, `cast`, `clip`,
+  `threshold`, `subtract`, `multiply`.
 - `map_overlap`, `map_points`: a function of yours on every chunk of a volume.
 - `probe`: how far a function looks, measured: the depth that it needs.
 - `plan`: what a run would do and cost, before it does.
@@ -10,7 +12,18 @@
 - `volchunk.settings`: how many processes and threads, and how processes start.
 """
 
+from volchunk._filters import gaussian_filter
 from volchunk._job import Plan, plan
+from volchunk._ops import (
+    cast,
+    clip,
+    downsample,
+    multiply,
+    rescale,
+    subtract,
+    threshold,
+    transpose,
+)
 from volchunk._overlap import ChunkInfo, map_overlap, map_points
 from volchunk._probe import Support, probe
 from volchunk._settings import Settings, settings
@@ -22,10 +35,19 @@ __all__ = [
     "Settings",
     "Support",
     "Volume",
+    "cast",
+    "clip",
+    "downsample",
+    "gaussian_filter",
     "map_overlap",
     "map_points",
+    "multiply",
     "open",
     "plan",
     "probe",
+    "rescale",
     "settings",
+    "subtract",
+    "threshold",
+    "transpose",
 ]

@@ -85,6 +85,8 @@ def run_ops(image: Any, ops: list[str], *, out: Any, progress: bool, **asked: An
     source = Image(image)
     output = Output(out, source)
     job = ops_job(source, ops, output, **asked)
+    if output.dtype not in (None, np.dtype(job.dtype)):
+        raise TypeError(f"out has dtype {output.dtype}; legal: the result's, {job.dtype}")
     with bar(job.count, progress) as told:
         return output.run(job, told)
 
