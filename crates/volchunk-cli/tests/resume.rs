@@ -86,9 +86,11 @@ fn another_job_is_refused_with_what_differs() {
         refused(&run("flat.npy", output, &[]), &["input:", "in.zarr there", "flat.npy here"]);
         refused(&run("in.zarr", output, &["--roi", ":20,:,:"]), &["region: not given there"]);
         refused(&run("in.zarr", output, &["--voxel-size", "2"]), &["voxel size:", "[2.0] here"]);
-        let other: Vec<&str> =
-            run("in.zarr", output, &[]).iter().map(|a| a.trim_end_matches("6,16")).collect();
-        refused(&other, &["chunk: [8, 16, 16] there, [8, 1, 1] here"]);
+        let other: Vec<&str> = run("in.zarr", output, &[])
+            .into_iter()
+            .map(|a| if a == OP[3] { "8,16,8" } else { a })
+            .collect();
+        refused(&other, &["chunk: [8, 16, 16] there, [8, 16, 8] here"]);
         // Without --chunk the one that was begun with stays, whatever would be chosen now.
         let any: Vec<&str> =
             run("in.zarr", output, &[]).into_iter().filter(|a| !OP[2..4].contains(a)).collect();
@@ -126,8 +128,9 @@ fn an_input_that_changes_in_place_is_noticed() {
         assert_ne!(fs::read(&target).unwrap(), other);
         fs::write(&target, &other).unwrap();
         let text = dir.call(&run("in.zarr", output, &[])).done().stdout;
-        assert!(text.contains("11 chunks were done before, and stand"), "{text}");
-        assert!(text.contains("8 that were done were computed anew: their input"), "{text}");
+        // Of the 8 chunks that read it, 7 were done.
+        assert!(text.contains("12 chunks were done before, and stand"), "{text}");
+        assert!(text.contains("7 that were done were computed anew: their input"), "{text}");
         dir.call(&run("in.zarr", "whole.npy", &["--force"])).done();
         assert!(voxels(&dir.path(output)).bytes() == voxels(&dir.path("whole.npy")).bytes());
         fs::remove_file(&target).unwrap();
@@ -279,7 +282,6 @@ fn parts_make_the_whole() {
         assert!(voxels(&dir.path(output)).bytes() == voxels(&dir.path("whole.npy")).bytes());
         assert!(part("1/3").done().stdout.contains("already complete"));
         dir.call(&run("in.zarr", output, &["--force"])).done();
-        assert!(dir.names().iter().all(|n| !n.contains("part")));
         let kept: Vec<String> = fs::read_dir(dir.path(&format!("{output}.volchunk")))
             .unwrap()
             .map(|e| e.unwrap().file_name().into_string().unwrap())

@@ -287,7 +287,9 @@ impl Job<'_> {
 
     fn compute(&self, scratch: &mut Scratch, at: &ChunkAt<'_>) -> Result<()> {
         let stamp = self.keeper.as_ref().map(|keeper| keeper.stamp(at.index)).transpose()?;
-        let (sources, caches, plain) = (self.sources, &self.caches[..], &self.counts.plain);
+        // The caches count on those alone that were to do from the start.
+        let caches = if self.todo.contains(at.number) { &self.caches[..] } else { &[] };
+        let (sources, plain) = (self.sources, &self.counts.plain);
         let reader = ChunkReader { number: at.number, sources, caches, plain };
         let buffer = self.pipeline.compute_from(&reader, at.core, scratch)?;
         self.sink.write(at.place, buffer.view(), scratch)?;
@@ -433,7 +435,7 @@ impl Reader for ChunkReader<'_> {
         out: ViewMut<'_>,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        match &self.caches[source] {
+        match self.caches.get(source).and_then(Option::as_ref) {
             Some(cache) => cache.read(self.number, region, out, scratch),
             None => {
                 let info = self.sources[source].info();
