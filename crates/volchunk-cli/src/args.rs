@@ -10,6 +10,7 @@ Examples:
   volchunk plan scan/ out.zarr --op gaussian:sigma=2 --memory 2GiB
   volchunk run  scan/ out.zarr --op gaussian:sigma=5um --voxel-size 5,2,2
   volchunk convert scan/ scan.zarr --pyramid
+  volchunk status out.zarr                 how far it is; the command that began it goes on with it
   volchunk demo
 
 Exit codes: 0 done, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.";
@@ -40,6 +41,13 @@ pub(crate) enum Command {
         after_help = "Example: volchunk convert scan/ scan.zarr --voxel-size 5,2,2 --pyramid"
     )]
     Convert(ConvertArgs),
+    /// Say how far an output is, also while it is being written
+    #[command(after_help = "Example: volchunk status out.zarr --json")]
+    Status(StatusArgs),
+    /// Mark an output complete that was written with --part, if every chunk of every part is there
+    #[command(after_help = "Example: volchunk run in.tif out.zarr --part 0/2; \
+                      volchunk run in.tif out.zarr --part 1/2; volchunk finish out.zarr")]
+    Finish(FinishArgs),
     /// Make a synthetic volume of cells, filter it, check that no seam can be seen
     Demo(DemoArgs),
 }
@@ -158,9 +166,44 @@ pub(crate) struct RunArgs {
 /// How a command that writes behaves.
 #[derive(Debug, Args)]
 pub(crate) struct Manner {
-    /// Replace whatever output is there
+    /// Replace whatever output is there, instead of going on with it
     #[arg(long)]
     pub(crate) force: bool,
+    /// Of an output that was begun, or is complete, read back every chunk, and compute those anew
+    /// that are not what was written
+    #[arg(long, conflicts_with = "force")]
+    pub(crate) check: bool,
+    /// Try a chunk that met an I/O error again, up to N times, after a while that doubles
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) retries: u32,
+    /// When a chunk fails, go on with the others; list the failed ones, and exit with 1
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+    /// Write one of n disjoint parts, 0 <= i < n; then `volchunk finish`
+    #[arg(long, value_name = "i/n", conflicts_with = "force", allow_hyphen_values = true)]
+    pub(crate) part: Option<String>,
+    /// What a chunk must survive to count as done: none, the end of this process; chunk, a power cut
+    /// too, as every chunk is flushed to the disk
+    #[arg(long, value_name = "WHAT", default_value = "none", value_parser = ["none", "chunk"])]
+    pub(crate) durable: String,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The output of `run` or `convert`
+    pub(crate) output: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FinishArgs {
+    /// The output that was written with --part
+    pub(crate) output: PathBuf,
     /// Print nothing but errors
     #[arg(long, short)]
     pub(crate) quiet: bool,

@@ -1,6 +1,7 @@
 //! A job as JSON: in a file for `run --job`, and in the output that it made.
 
 use std::{
+    fmt::Debug,
     fs::{self, File},
     io::{ErrorKind as IoKind, Write},
     path::{Path, PathBuf},
@@ -157,7 +158,10 @@ impl Job {
 
     /// Writes the job of an output, at `path` in the folder that is kept beside it.
     pub(crate) fn record(&self, path: &Path) -> Result<()> {
-        fs::write(path, self.text()?)
+        // Under another name until it is whole: a complete output must not lose its job to a kill.
+        let new = path.with_extension("json.new");
+        fs::write(&new, self.text()?)
+            .and_then(|()| fs::rename(&new, path))
             .map_err(|e| Error::io(format_args!("writing {}", path.display()), e))
     }
 
@@ -204,23 +208,57 @@ impl Job {
         Self::from_json(job.clone()).ok()
     }
 
-    /// Whether an output of `self` is the output that `config` asks for.
+    /// What of an output of `self` is not as `prepared` asks for; none, and it is its output.
     ///
     /// Its voxels must be the same, and what was asked of its storage. The chunk is left out: no
     /// voxel depends on it, and a plan chooses it anew by the memory that happens to be free.
-    pub(crate) fn satisfies(&self, prepared: &Prepared) -> Result<bool> {
+    pub(crate) fn differences(&self, prepared: &Prepared) -> Result<Vec<String>> {
         let wanted = Self::of(prepared)?;
         let config = &prepared.config;
         let same =
             |a: &Path, b: &Path| a == b || fs::canonicalize(a).ok() == fs::canonicalize(b).ok();
-        Ok(same(&self.input, &wanted.input)
-            && self.axes == wanted.axes
-            && self.voxel_size == wanted.voxel_size
-            && self.ops == wanted.ops
-            && self.roi == wanted.roi
-            && self.pyramid == wanted.pyramid
-            && (config.storage_chunk.is_none() || self.storage_chunk == wanted.storage_chunk)
-            && (config.shard.is_none() || self.shard == wanted.shard))
+        let mut differs = Vec::new();
+        let mut compare = |what: &str, same: bool, there: String, here: String| {
+            if !same {
+                differs.push(format!("{what}: {there} there, {here} here"));
+            }
+        };
+        let path = |job: &Self| job.input.display().to_string();
+        compare("input", same(&self.input, &wanted.input), path(self), path(&wanted));
+        let ops = |job: &Self| match job.ops.is_empty() {
+            true => "none".into(),
+            false => job.ops.join(" "),
+        };
+        compare("ops", self.ops == wanted.ops, ops(self), ops(&wanted));
+        let axes = |job: &Self| shown(&job.axes);
+        compare("axes", self.axes == wanted.axes, axes(self), axes(&wanted));
+        let size = |job: &Self| shown(&job.voxel_size);
+        compare("voxel size", self.voxel_size == wanted.voxel_size, size(self), size(&wanted));
+        let roi = |job: &Self| shown(&job.roi);
+        compare("region", self.roi == wanted.roi, roi(self), roi(&wanted));
+        let levels = |job: &Self| if job.pyramid { "a pyramid" } else { "one" }.to_owned();
+        compare("levels", self.pyramid == wanted.pyramid, levels(self), levels(&wanted));
+        let chunk = |job: &Self| shown(&job.storage_chunk);
+        let alike = config.storage_chunk.is_none() || self.storage_chunk == wanted.storage_chunk;
+        compare("storage chunk", alike, chunk(self), chunk(&wanted));
+        let shard = |job: &Self| shown(&job.shard);
+        let alike = config.shard.is_none() || self.shard == wanted.shard;
+        compare("shard", alike, shard(self), shard(&wanted));
+        Ok(differs)
+    }
+
+    /// The chunk of `self`, where `prepared` was asked for another one.
+    pub(crate) fn division_differs(&self, prepared: &Prepared) -> Result<Option<String>> {
+        let wanted = Self::of(prepared)?;
+        let asked = prepared.config.chunk.is_some() && self.chunk != wanted.chunk;
+        Ok(asked
+            .then(|| format!("chunk: {} there, {} here", shown(&self.chunk), shown(&wanted.chunk))))
+    }
+
+    /// Makes `config` ask for the chunk of `self`, from which the storage chunks follow.
+    pub(crate) fn chunk_into(&self, config: &mut Config) -> Result<()> {
+        config.chunk = self.chunk.clone().map(|v| Lengths::new(v, "chunk")).transpose()?;
+        Ok(())
     }
 
     /// Whether the input is known to be another than when the output was made.
@@ -236,6 +274,11 @@ impl Job {
             && fs::canonicalize(&self.input).ok() == wanted
             && parse_ops(&self.ops).ok() == ops
     }
+}
+
+/// A value of a job in a message.
+fn shown<T: Debug>(value: &Option<T>) -> String {
+    value.as_ref().map_or("not given".into(), |v| format!("{v:?}"))
 }
 
 /// Whether the file at `path` is a job.

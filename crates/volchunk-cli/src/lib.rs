@@ -11,10 +11,12 @@ mod config;
 mod demo;
 mod fingerprint;
 mod job;
+mod journals;
 mod output;
 mod prepare;
 mod progress;
 mod report;
+mod start;
 
 use std::{
     ffi::OsString,
@@ -126,6 +128,8 @@ fn command(cli: &args::Cli, cancel: &AtomicBool) -> Result<()> {
         args::Command::Plan(args) => commands::plan(args),
         args::Command::Run(args) => commands::run(args, cancel),
         args::Command::Convert(args) => commands::convert(args, cancel),
+        args::Command::Status(args) => commands::status(args),
+        args::Command::Finish(args) => commands::finish(args, cancel),
         args::Command::Demo(args) => demo::demo(args, cancel),
     }
 }

@@ -5,9 +5,7 @@ use std::{fs, path::Path};
 use volchunk::{
     Error, ErrorKind, Pipeline, Plan, PlanRequest, Result, Source, StorageRequest, plan,
 };
-use volchunk_io::{
-    CreateOptions, Format, OutputState, describe, open, output_state, write_overhead,
-};
+use volchunk_io::{CreateOptions, Format, describe, open, write_overhead};
 use volchunk_ops::bind_chain;
 
 use crate::{
@@ -24,17 +22,6 @@ pub(crate) struct Prepared {
     pub(crate) plan: Plan,
     /// Of the input, before any of it was read.
     pub(crate) fingerprint: Fingerprint,
-}
-
-/// Whether a run may begin.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Start {
-    /// Nothing stands at the output's path.
-    Fresh,
-    /// What stands there is to be removed first.
-    Replace,
-    /// What stands there is the result.
-    AlreadyComplete,
 }
 
 /// Opens a volume as the user describes it.
@@ -114,46 +101,20 @@ pub(crate) fn plan_for(
 }
 
 impl Prepared {
-    /// Whether the run may begin, by what stands at the output's path.
-    pub(crate) fn start(&self, force: bool) -> Result<Start> {
-        let state = output_state(&self.config.output)?;
-        if state == OutputState::Absent {
-            // A folder or file of this name beside it may be anybody's; creating it will tell.
-            return Ok(if force { Start::Replace } else { Start::Fresh });
-        }
-        if force {
-            return Ok(Start::Replace);
-        }
-        let place = self.config.output.display();
-        let refuse = |what: &str| {
-            let message = format!("the output {place} {what}; --force begins anew");
-            Err(Error::new(ErrorKind::Exists, message))
-        };
-        match state {
-            OutputState::Absent => Ok(Start::Fresh),
-            OutputState::Partial => {
-                refuse("is there, unfinished: a run of it was stopped, or is still going")
-            }
-            OutputState::Foreign => refuse("is there, and volchunk did not make it"),
-            OutputState::Complete { attributes } => {
-                match attributes.as_ref().and_then(Job::from_attributes) {
-                    Some(job) if job.satisfies(self)? => match job.input_changed(self) {
-                        false => Ok(Start::AlreadyComplete),
-                        true => refuse(&format!(
-                            "is there, complete, but the input {} changed since it was made",
-                            self.config.input.display()
-                        )),
-                    },
-                    Some(_) => refuse("is there, complete, but another job made it"),
-                    None => refuse("is there, and says nothing of the job that made it"),
-                }
-            }
-        }
+    /// Divides the result as `job`, an earlier run of the same, did.
+    ///
+    /// # Errors
+    /// That division does not fit under the cap.
+    pub(crate) fn adopt(&mut self, job: &Job, limits: Limits) -> Result<()> {
+        job.chunk_into(&mut self.config)?;
+        self.plan = plan_for(&self.config, &self.pipeline, self.source.read_overhead(), limits)
+            .map_err(|e| e.context("going on with the chunks of the run before"))?;
+        Ok(())
     }
 
     /// The options of the output, its job recorded.
-    pub(crate) fn create_options(&self) -> Result<CreateOptions> {
+    pub(crate) fn create_options(&self, durable: bool) -> Result<CreateOptions> {
         let attributes = Some(Job::of(self)?.attributes(self.config.format)?);
-        Ok(CreateOptions { attributes, ..CreateOptions::default() })
+        Ok(CreateOptions { attributes, durable, ..CreateOptions::default() })
     }
 }

@@ -79,8 +79,10 @@ impl Lines {
         }
         (self.last, self.tenth) = (now, tenth.max(self.tenth));
         let seconds = (now - self.started).as_secs_f64();
-        let done = progress.voxels_done as f64;
-        let left = seconds * (progress.voxels as f64 - done) / done.max(1.0);
+        // What an earlier run did took none of this one's time.
+        let done = progress.voxels_done.saturating_sub(progress.voxels_kept) as f64;
+        let left = progress.voxels.saturating_sub(progress.voxels_done) as f64;
+        let left = seconds * left / done.max(1.0);
         Some(format!(
             "{}: {:.0} %, chunk {} of {}, {}, {} left",
             self.what,
@@ -147,8 +149,13 @@ mod tests {
         let start = Instant::now();
         let mut lines = Lines { what: "filtering", started: start, last: start, tenth: 0 };
         let mut at = |chunks_done, ms| {
-            let progress =
-                Progress { chunks_done, chunks: 100, voxels_done: chunks_done * 7, voxels: 700 };
+            let progress = Progress {
+                chunks_done,
+                chunks: 100,
+                voxels_done: chunks_done * 7,
+                voxels: 700,
+                voxels_kept: 0,
+            };
             lines.line(progress, start + Duration::from_millis(ms))
         };
         assert_eq!(at(30, 500), None);

@@ -158,6 +158,11 @@ fn an_unfinished_output_says_so() {
     let mut unfinished = json(&text);
     unfinished["attributes"]["volchunk"]["complete"] = false.into();
     std::fs::write(&root, unfinished.to_string()).unwrap();
+    // With its journal it is gone on with; without, nothing tells what of it is done.
+    let again = dir.call(&["run", "in.npy", "out.zarr"]).done().stdout;
+    assert!(again.contains("complete") && again.contains("1 chunks were done before"), "{again}");
+    std::fs::write(&root, unfinished.to_string()).unwrap();
+    std::fs::remove_dir_all(dir.path("out.zarr.volchunk")).unwrap();
     dir.call(&["run", "in.npy", "out.zarr"]).refused(1, &["out.zarr", "unfinished", "--force"]);
     dir.call(&["run", "in.npy", "out.zarr", "--force"]).done();
     std::fs::write(dir.path("out.npy.partial"), "x").unwrap();
@@ -264,13 +269,16 @@ fn the_summary_says_what_was_done() {
 fn help_is_complete() {
     let dir = Dir::new();
     let text = dir.call(&["--help"]).done().stdout;
-    for command in ["info", "plan", "run", "convert", "demo", "Examples", "Exit codes"] {
+    for command in
+        ["info", "plan", "run", "convert", "status", "finish", "demo", "Examples", "Exit codes"]
+    {
         assert!(text.contains(command), "{command}");
     }
     let text = dir.call(&["run", "--help"]).done().stdout;
     for flag in ["--op", "--chunk", "--storage-chunk", "--shard", "--memory", "--workers", "--roi"]
         .iter()
         .chain(&["--axes", "--voxel-size", "--job", "--force", "--quiet", "gaussian:sigma="])
+        .chain(&["--check", "--retries", "--keep-going", "--part", "--durable"])
     {
         assert!(text.contains(flag), "{flag}");
     }
@@ -316,13 +324,18 @@ fn ctrl_c_stops_and_leaves_nothing_that_looks_complete() {
         dir.call(&["run", "in.npy", output, "--op", "clip:min=1", "--force"])
             .refused(1, &["another process is writing", output]);
         let id = child.id().to_string();
+        let status = dir.call(&["status", output]).done().stdout;
+        for part in ["unfinished", &format!("process {id}"), "of 4840 done", "missing"] {
+            assert!(status.replace(',', "").contains(part), "'{part}' is not in: {status}");
+        }
         assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
         let sent = Instant::now();
         let outcome = Outcome::of(child.wait_with_output().unwrap());
         assert!(sent.elapsed() < Duration::from_secs(20), "{:?}", sent.elapsed());
         outcome.refused(130, &["stopped", output, "unfinished", "--force"]);
         assert_eq!(dir.call(&["info", "out.npy"]).code, Some(1), "no file of that name");
-        dir.call(&["run", "in.npy", output]).refused(1, &["unfinished"]);
+        dir.call(&["run", "in.npy", output])
+            .refused(1, &["unfinished", "ops: gaussian", "none here"]);
     }
     let root = std::fs::read_to_string(dir.path("out.zarr/zarr.json")).unwrap();
     assert_eq!(json(&root)["attributes"]["volchunk"]["complete"], false);

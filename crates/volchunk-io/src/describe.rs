@@ -95,6 +95,10 @@ impl Source for Described {
         self.inner.borrow(region)
     }
 
+    fn stamp(&self, region: &Region) -> Result<u64> {
+        self.inner.stamp(region)
+    }
+
     fn read_overhead(&self) -> u64 {
         self.inner.read_overhead()
     }

@@ -6,6 +6,7 @@ use std::{
     io::ErrorKind as IoKind,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::UNIX_EPOCH,
 };
 
 use volchunk::{Error, ErrorKind, Result, os};
@@ -94,6 +95,36 @@ pub fn companion_path(output: &Path) -> PathBuf {
     with_suffix(output, ".volchunk")
 }
 
+/// A number that stays the same as long as the file at `path` keeps its size and time; that of no
+/// file is 0.
+///
+/// # Errors
+/// I/O other than that there is no such file.
+pub(crate) fn stamp(path: &Path) -> Result<u64> {
+    let meta = match fs::metadata(path) {
+        Ok(meta) => meta,
+        Err(e) if is_absent(&e) => return Ok(0),
+        Err(e) => return Err(Error::io(format_args!("looking at {}", path.display()), e)),
+    };
+    // Where a file system keeps no times, sizes have to do.
+    let since = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+    let nanoseconds = since.and_then(|t| u64::try_from(t.as_nanos()).ok()).unwrap_or(0);
+    Ok(mix(mix(1, meta.len()), nanoseconds))
+}
+
+/// Adds `value` to a running hash. Method: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+pub(crate) fn mix(hash: u64, value: u64) -> u64 {
+    let mut z = hash.rotate_left(23) ^ value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Whether a name is free.
+pub(crate) fn is_absent(e: &std::io::Error) -> bool {
+    matches!(e.kind(), IoKind::NotFound | IoKind::NotADirectory)
+}
+
 /// A single-file output, written at positions from many threads under `OUTPUT.partial`, that gets
 /// its own name when it is complete.
 #[derive(Debug)]
@@ -101,34 +132,66 @@ pub(crate) struct PartialFile {
     file: File,
     output: PathBuf,
     partial: PathBuf,
+    /// Bytes that it had when it was opened; None for a new one.
+    found: Option<u64>,
+    durable: bool,
 }
 
 impl PartialFile {
-    /// Creates `OUTPUT.partial` with `len` bytes, all zero until they are written.
+    /// Creates `OUTPUT.partial` with `len` bytes, all zero until they are written; where `begin`
+    /// says so, goes on with what is there.
     ///
     /// # Errors
-    /// [`ErrorKind::Exists`] if `output` or its partial file is there already; I/O.
-    pub(crate) fn create(output: &Path, len: u64) -> Result<Self> {
-        if fs::symlink_metadata(output).is_ok() {
-            return Err(exists(output, "already exists"));
-        }
+    /// [`ErrorKind::Exists`] if `output` or its partial file is there already, and must not; I/O.
+    pub(crate) fn open(output: &Path, len: u64, begin: Begin) -> Result<Self> {
         let partial = partial_path(output);
-        let file =
-            File::options().write(true).create_new(true).open(&partial).map_err(|e| {
-                match e.kind() {
-                    IoKind::AlreadyExists => {
-                        exists(&partial, "is an unfinished output of this name")
-                    }
-                    _ => Error::io(format_args!("creating {}", partial.display()), e),
+        if fs::symlink_metadata(output).is_ok() {
+            if !begin.resume || fs::symlink_metadata(&partial).is_ok() {
+                return Err(exists(output, "already exists"));
+            }
+            // Complete no more.
+            fs::rename(output, &partial).map_err(|e| renaming(output, &partial, e))?;
+        }
+        let fail = |e| Error::io(format_args!("creating {}", partial.display()), e);
+        let mut options = File::options();
+        let (file, is_new) = match options.write(true).create_new(true).open(&partial) {
+            Ok(file) => (file, true),
+            Err(e) if e.kind() != IoKind::AlreadyExists => return Err(fail(e)),
+            Err(_) if !begin.resume => {
+                return Err(exists(&partial, "is an unfinished output of this name"));
+            }
+            Err(_) => {
+                // Looked at before it is opened: opening a pipe would wait for a reader.
+                if !fs::symlink_metadata(&partial).is_ok_and(|meta| meta.is_file()) {
+                    return Err(exists(&partial, "is there, and is not a file"));
                 }
-            })?;
+                (File::options().write(true).open(&partial).map_err(fail)?, false)
+            }
+        };
+        let found = if is_new { None } else { Some(file.metadata().map_err(fail)?.len()) };
+        if let Some(found) = found.filter(|&found| found > len) {
+            return Err(exists(&partial, &format!("has {found} bytes, this output {len}")));
+        }
         file.set_len(len).map_err(|e| {
             let what = format!("giving {} its length of {len} bytes", partial.display());
             // Nothing was written yet: an empty file of no use would only block the next try.
-            let _ = fs::remove_file(&partial);
+            if is_new {
+                let _ = fs::remove_file(&partial);
+            }
             Error::io(what, e)
         })?;
-        Ok(Self { file, output: output.to_owned(), partial })
+        let output = output.to_owned();
+        Ok(Self { file, output, partial, found, durable: begin.durable })
+    }
+
+    /// Bytes that it had when it was opened; None for a new one.
+    pub(crate) fn found(&self) -> Option<u64> {
+        self.found
+    }
+
+    /// Where it stands until it is complete.
+    pub(crate) fn path(&self) -> &Path {
+        &self.partial
     }
 
     /// Writes all of `bytes` at `offset`.
@@ -141,23 +204,51 @@ impl PartialFile {
         })
     }
 
+    /// Waits until what was written is on the disk, where that was asked for.
+    ///
+    /// # Errors
+    /// I/O, such as a full disk; names the file.
+    pub(crate) fn flush(&self) -> Result<()> {
+        if self.durable {
+            self.file.sync_data().map_err(|e| self.flushing(e))?;
+        }
+        Ok(())
+    }
+
     /// Gives the complete file its name.
     ///
     /// # Errors
     /// I/O; [`ErrorKind::Exists`] if something has taken the name meanwhile.
     pub(crate) fn finish(&self) -> Result<()> {
         // Network file systems report a full disk only here; it must not look complete then.
-        self.file
-            .sync_all()
-            .map_err(|e| Error::io(format_args!("flushing {}", self.partial.display()), e))?;
+        self.file.sync_all().map_err(|e| self.flushing(e))?;
         if fs::symlink_metadata(&self.output).is_ok() {
             return Err(exists(&self.output, "appeared while it was being written"));
         }
-        fs::rename(&self.partial, &self.output).map_err(|e| {
-            let (from, to) = (self.partial.display(), self.output.display());
-            Error::io(format_args!("renaming {from} to {to}"), e)
-        })
+        fs::rename(&self.partial, &self.output)
+            .map_err(|e| renaming(&self.partial, &self.output, e))?;
+        match self.output.parent().filter(|_| self.durable) {
+            Some(folder) => os::sync_folder(folder).map_err(|e| self.flushing(e)),
+            None => Ok(()),
+        }
     }
+
+    fn flushing(&self, e: std::io::Error) -> Error {
+        Error::io(format_args!("flushing {}", self.partial.display()), e)
+    }
+}
+
+/// How an output is opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Begin {
+    /// Whether to go on with what is there.
+    pub(crate) resume: bool,
+    /// Whether every chunk is to be on the disk before it counts as written.
+    pub(crate) durable: bool,
+}
+
+fn renaming(from: &Path, to: &Path, e: std::io::Error) -> Error {
+    Error::io(format_args!("renaming {} to {}", from.display(), to.display()), e)
 }
 
 fn exists(path: &Path, what: &str) -> Error {

@@ -1,8 +1,14 @@
 //! Regions of a C-order array that lies uninterrupted in a file, read and written at positions.
 
+use std::{
+    collections::HashSet,
+    path::Path,
+    sync::{Mutex, OnceLock, PoisonError},
+};
+
 use volchunk::{Coords, Dtype, Region, Result, Scratch, View, ViewMut};
 
-use crate::file::{CountedFile, PartialFile};
+use crate::file::{Begin, CountedFile, PartialFile};
 
 /// Rows whose gap is at most this are read in one call with what lies between: the disk reads
 /// whole pages anyway, and copying a page costs less than another call.
@@ -149,10 +155,94 @@ impl FlatArray {
         self.offset + within
     }
 
+    /// One past the last byte of `region` in the file.
+    fn end_of(&self, region: &Region) -> u64 {
+        self.position(region, &Region::whole(region.shape())) + self.span(region.shape())
+    }
+
     fn swap(&self, bytes: &mut [u8]) {
         if self.swapped {
             swap_bytes(bytes, self.dtype.size());
         }
+    }
+}
+
+/// An array that is being written to a file of its own.
+#[derive(Debug)]
+pub(crate) struct FlatOutput {
+    file: PartialFile,
+    array: FlatArray,
+    /// The same file, to read what was written; opened when it is needed.
+    written: OnceLock<CountedFile>,
+    /// Regions written beyond the length that the file was found with. None, but for a file that
+    /// was cut short between two runs.
+    again: Mutex<HashSet<Region>>,
+}
+
+impl FlatOutput {
+    /// The file of `len` bytes that becomes `output`, and the array in it.
+    ///
+    /// # Errors
+    /// As [`PartialFile::open`].
+    pub(crate) fn open(output: &Path, array: FlatArray, len: u64, begin: Begin) -> Result<Self> {
+        let file = PartialFile::open(output, len, begin)?;
+        Ok(Self { file, array, written: OnceLock::new(), again: Mutex::default() })
+    }
+
+    pub(crate) fn file(&self) -> &PartialFile {
+        &self.file
+    }
+
+    /// Writes `data`, of the same shape, any strides, to `region`.
+    ///
+    /// # Errors
+    /// I/O, such as a full disk.
+    pub(crate) fn write(
+        &self,
+        region: &Region,
+        data: &View<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        self.array.write(&self.file, region, data, scratch)?;
+        self.file.flush()?;
+        if self.was_cut_off(region) {
+            let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+            again.insert(region.clone());
+        }
+        Ok(())
+    }
+
+    /// The bytes of `region`, unless the file was found too short to hold it, and it was not
+    /// written since: then 0.
+    pub(crate) fn stored_bytes(&self, region: &Region) -> u64 {
+        let again = || self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_there = !self.was_cut_off(region) || again().contains(region);
+        if is_there { region.voxels() * self.array.dtype.size() as u64 } else { 0 }
+    }
+
+    /// Whether the file was found too short to hold `region`.
+    fn was_cut_off(&self, region: &Region) -> bool {
+        self.file.found().is_some_and(|found| self.array.end_of(region) > found)
+    }
+
+    /// Reads what was written to `region`.
+    ///
+    /// # Errors
+    /// I/O.
+    pub(crate) fn read_back(
+        &self,
+        region: &Region,
+        out: ViewMut<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let file = match self.written.get() {
+            Some(file) => file,
+            None => {
+                let file = CountedFile::open(self.file.path())?;
+                self.written.get_or_init(|| file)
+            }
+        };
+        self.array.read(file, region, out, scratch)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 use volchunk::{Error, ErrorKind, Result, Sink, Source, VolumeInfo};
 
 use crate::{
-    file::{CountedFile, partial_path},
+    file::{Begin, CountedFile, partial_path},
     flat, npy, tiff, zarr,
 };
 
@@ -133,6 +133,9 @@ pub struct CreateOptions {
     pub attributes: Option<serde_json::Value>,
     /// Zstandard level of storage chunks; None: 1. Zarr only.
     pub zstd_level: Option<i32>,
+    /// Whether [`Sink::write`] waits until the voxels are on the disk, so that not even a power cut
+    /// loses them.
+    pub durable: bool,
 }
 
 /// Opens the volume at `path`, whose format is recognised by what stands there
@@ -195,6 +198,35 @@ pub fn open(path: &Path) -> Result<Box<dyn Source>> {
 /// format cannot hold;
 /// [`ErrorKind::Exists`] if the output, finished or not, is there already; I/O.
 pub fn create(path: &Path, info: &VolumeInfo, options: &CreateOptions) -> Result<Box<dyn Sink>> {
+    for taken in [path, &partial_path(path)] {
+        if fs::symlink_metadata(taken).is_ok() {
+            let message = format!("the output {} already exists", taken.display());
+            return Err(Error::new(ErrorKind::Exists, message));
+        }
+    }
+    begin(path, info, options, false)
+}
+
+/// As [`create`], but goes on with the output that stands at `path`, if it is what `create` made of
+/// the same volume. What was written there stays; if it was complete, it is so no more. Where
+/// nothing stands, it is created.
+///
+/// [`Sink::stored_bytes`] then tells of each region whether it is there. Of a file that was cut
+/// short, what lay beyond its end is not.
+///
+/// # Errors
+/// As `create`, but [`ErrorKind::Exists`] only if something else stands at `path`: other metadata,
+/// a longer file.
+pub fn resume(path: &Path, info: &VolumeInfo, options: &CreateOptions) -> Result<Box<dyn Sink>> {
+    begin(path, info, options, true)
+}
+
+fn begin(
+    path: &Path,
+    info: &VolumeInfo,
+    options: &CreateOptions,
+    resume: bool,
+) -> Result<Box<dyn Sink>> {
     let format = Format::of_output(path)?;
     check_shape(path, info)?;
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -208,16 +240,11 @@ pub fn create(path: &Path, info: &VolumeInfo, options: &CreateOptions) -> Result
             ),
         ));
     }
-    for taken in [path, &partial_path(path)] {
-        if fs::symlink_metadata(taken).is_ok() {
-            let message = format!("the output {} already exists", taken.display());
-            return Err(Error::new(ErrorKind::Exists, message));
-        }
-    }
+    let flat = Begin { resume, durable: options.durable };
     match format {
-        Format::Zarr => zarr::create(path, info, options),
-        Format::Npy => npy::create(path, info, options),
-        Format::Tiff => tiff::create(path, info, options),
+        Format::Zarr => zarr::create(path, info, options, resume),
+        Format::Npy => npy::create(path, info, flat),
+        Format::Tiff => tiff::create(path, info, flat),
     }
 }
 

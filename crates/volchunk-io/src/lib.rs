@@ -1,12 +1,12 @@
 //! Reads and writes the volume formats that volchunk works on.
 //!
 //! Every format has the same shape: [`open`] gives a [`Source`](volchunk::Source), [`create`] gives
-//! a [`Sink`](volchunk::Sink).
+//! a [`Sink`](volchunk::Sink), [`resume`] the same for an output that was begun.
 //!
-//! - [`open`], [`create`], [`Format`]: which format a path means.
+//! - [`open`], [`create`], [`resume`], [`Format`]: which format a path means.
 //! - [`describe`]: axes and voxel size that the user gives.
-//! - [`output_state`], [`remove_output`], [`same_or_inside`], [`OutputLock`]: what stands where an
-//!   output is to go, and who may write there.
+//! - [`output_state`], [`remove_output`], [`same_or_inside`]: what stands where an output is to go.
+//! - [`OutputLock`], [`output_writers`], [`Part`]: who may write there.
 
 mod describe;
 mod file;
@@ -20,7 +20,7 @@ mod zarr;
 
 pub use describe::describe;
 pub use file::{CountedFile, companion_path, partial_path};
-pub use format::{CreateOptions, Format, create, open, write_overhead};
-pub use lock::OutputLock;
+pub use format::{CreateOptions, Format, create, open, resume, write_overhead};
+pub use lock::{OutputLock, Part, output_writers};
 pub use output::{OutputState, output_state, remove_output, same_or_inside};
 pub use zarr::{Pyramid, ome_describable};

@@ -12,6 +12,7 @@ use volchunk::{Error, Result};
 use crate::{
     file::{companion_path, partial_path},
     format::{Format, ZARR_METADATA},
+    lock::{LOCK, Part, refuse_parts},
     zarr,
 };
 
@@ -68,11 +69,12 @@ pub fn output_state(path: &Path) -> Result<OutputState> {
 /// Removes the output at `path`, complete or not, with `OUTPUT.partial` and `OUTPUT.volchunk`.
 /// Nothing there is no error.
 ///
-/// A folder is removed only if it is a Zarr store, empty, or `OUTPUT.volchunk` with nothing but
-/// `job.json` in it; nothing is removed through a symbolic link.
+/// A folder is removed only if it is a Zarr store, empty, or `OUTPUT.volchunk` with nothing in it but
+/// what volchunk keeps there; nothing is removed through a symbolic link.
 ///
 /// # Errors
-/// A link or another folder at any of the three, before anything is removed; I/O.
+/// A link or another folder at any of the three, before anything is removed;
+/// [`Exists`](volchunk::ErrorKind::Exists) if a process writes a part of it now; I/O.
 pub fn remove_output(path: &Path) -> Result<()> {
     let path = &plain(path)?;
     let companion = companion_path(path);
@@ -85,31 +87,25 @@ pub fn remove_output(path: &Path) -> Result<()> {
         };
         match kind {
             Kind::Link => return refuse("a symbolic link"),
-            Kind::Folder if place == companion && !holds_only(&place, &["job.json", "lock"]) => {
-                return refuse("a folder that holds more than volchunk's job.json and lock");
+            Kind::Folder if place == companion && !holds_only(&place, is_kept) => {
+                return refuse("a folder that holds more than volchunk's own files");
             }
-            Kind::Folder if place != companion && !is_zarr(&place) && !holds_only(&place, &[]) => {
+            Kind::Folder
+                if place != companion && !is_zarr(&place) && !holds_only(&place, |_, _| false) =>
+            {
                 return refuse("a folder that is no Zarr store");
             }
             _ => found.push((place, kind)),
         }
     }
+    refuse_parts(path)?;
     for (place, kind) in found {
         match kind {
             Kind::Folder if place == *path && is_zarr(&place) => {
                 zarr::remove(&place)?;
                 continue;
             }
-            Kind::Folder if place == companion => {
-                // A lock in it is its holder's, who removes the folder with it.
-                match fs::remove_file(place.join("job.json")) {
-                    Err(e) if e.kind() != IoKind::NotFound => Err(e),
-                    _ => {
-                        let _ = fs::remove_dir(&place);
-                        Ok(())
-                    }
-                }
-            }
+            Kind::Folder if place == companion => remove_kept(&place),
             Kind::Folder => fs::remove_dir_all(&place),
             _ => fs::remove_file(&place),
         }
@@ -160,13 +156,43 @@ fn kind(path: &Path) -> Result<Option<Kind>> {
     }
 }
 
-/// Whether a folder holds nothing but files of these names, or nothing.
-fn holds_only(folder: &Path, names: &[&str]) -> bool {
+/// Whether a folder holds nothing but what `known` accepts, by name and whether it is a folder.
+fn holds_only(folder: &Path, known: impl Fn(&str, bool) -> bool) -> bool {
     let known = |entry: fs::DirEntry| {
-        names.iter().any(|&name| entry.file_name() == name)
-            && entry.file_type().is_ok_and(|kind| kind.is_file())
+        let kind = entry.file_type();
+        entry.file_name().to_str().is_some_and(|name| {
+            kind.is_ok_and(|kind| !kind.is_symlink() && known(name, kind.is_dir()))
+        })
     };
     fs::read_dir(folder).is_ok_and(|mut entries| entries.all(|e| e.is_ok_and(known)))
+}
+
+/// Whether something of this name in `OUTPUT.volchunk` is volchunk's.
+fn is_kept(name: &str, is_folder: bool) -> bool {
+    let plain = name.strip_suffix(".new").unwrap_or(name);
+    let journal = plain
+        .strip_suffix(".journal")
+        .is_some_and(|stem| stem.parse::<u32>().is_ok() || Part::of_name(stem).is_some());
+    let lock =
+        name == LOCK || name.strip_suffix(".lock").is_some_and(|s| Part::of_name(s).is_some());
+    if is_folder { name == zarr::UNDER_WAY } else { plain == "job.json" || journal || lock }
+}
+
+/// Removes what is kept in `OUTPUT.volchunk`, and the folder itself if nobody holds its lock.
+fn remove_kept(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // That is its holder's, who removes the folder with it.
+        if entry.file_name() == LOCK {
+            continue;
+        }
+        match entry.file_type()?.is_dir() {
+            true => fs::remove_dir_all(entry.path())?,
+            false => fs::remove_file(entry.path())?,
+        }
+    }
+    let _ = fs::remove_dir(folder);
+    Ok(())
 }
 
 /// Whether a folder's own metadata is that of a Zarr group or array.

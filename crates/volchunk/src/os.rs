@@ -52,6 +52,23 @@ pub fn write_all_at(file: &File, buffer: &[u8], offset: u64) -> io::Result<()> {
     }
 }
 
+/// Waits until the names in `folder` are on the disk, where the system can.
+///
+/// # Errors
+/// What the system reports.
+pub fn sync_folder(folder: &std::path::Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let here = folder.as_os_str().is_empty();
+        File::open(if here { std::path::Path::new(".") } else { folder })?.sync_all()
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = folder;
+        Ok(())
+    }
+}
+
 /// Asks for huge pages under `memory`, which halves the cost of touching it first. Advice only.
 pub fn advise_huge_pages(memory: &mut [u8]) {
     #[cfg(target_os = "linux")]

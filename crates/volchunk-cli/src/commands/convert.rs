@@ -6,13 +6,15 @@ use volchunk::{Error, Pipeline, Plan, Result, VolumeInfo};
 use volchunk_io::Pyramid;
 use volchunk_ops::{OpSpec, bind_chain};
 
-use super::run::{Manner, Running, begin, carry_out};
+use super::run::{Manner, Running, already_complete, before, carry_out};
 use crate::{
     args::ConvertArgs,
-    config::{Config, Limits},
+    config::{Config, Lengths, Limits},
+    journals::{Head, open_journal},
     output::print,
     prepare::{Prepared, plan_for, prepare},
     report::{self, Done},
+    start::begin,
 };
 
 /// A level whose spatial axes are no longer than this is coarse enough to be the last.
@@ -25,12 +27,12 @@ pub(crate) fn convert(args: &ConvertArgs, cancel: &AtomicBool) -> Result<()> {
     config.pyramid = args.pyramid;
     config.check_storage()?;
     let limits = Limits::from_args(&args.limits)?;
-    let prepared = prepare(config, limits)?;
-    let manner = Manner::from_args(&args.manner, cancel);
+    let manner = Manner::from_args(&args.manner, cancel)?;
+    let mut prepared = prepare(config, limits)?;
     if args.pyramid {
-        pyramid(&prepared, limits, "converting", manner)
+        pyramid(&mut prepared, limits, "converting", manner)
     } else {
-        carry_out(&prepared, "converting", manner)
+        carry_out(&mut prepared, limits, "converting", manner)
     }
 }
 
@@ -42,7 +44,7 @@ struct Level {
 
 /// Writes all levels: each is the one before at half the sampling, so that none is read twice.
 pub(super) fn pyramid(
-    base: &Prepared,
+    base: &mut Prepared,
     limits: Limits,
     what: &'static str,
     manner: Manner<'_>,
@@ -54,46 +56,78 @@ pub(super) fn pyramid(
             base.plan.output.axis_names()
         )));
     }
-    let mut coarser: Vec<Level> = Vec::new();
-    loop {
-        let before = coarser.last().map_or(&base.plan, |level| &level.plan);
-        match next_level(&base.config, &before.output, limits)? {
-            Some(level) => coarser.push(level),
-            None => break,
-        }
+    if let Some(part) = manner.wanted.part {
+        return Err(Error::argument(format!(
+            "--part {part}: a level of a pyramid needs all of the one before; legal: --part for \
+             one level, or --pyramid without --part"
+        )));
     }
-    let Some(_lock) = begin(base, manner)? else { return Ok(()) };
-    let infos: Vec<VolumeInfo> = std::iter::once(&base.plan)
-        .chain(coarser.iter().map(|level| &level.plan))
-        .map(|plan| plan.output.clone())
-        .collect();
-    let output = Pyramid::create(&base.config.output, &infos, &base.create_options()?)?;
+    // Planned before anything is touched, and again where an earlier run is gone on with.
+    coarser(base, limits, &[])?;
+    let Some(begun) = begin(base, limits, manner.wanted)? else {
+        return already_complete(base, manner);
+    };
+    let coarser = coarser(base, limits, &begun.levels)?;
+    let base = &*base;
+    let plans = || std::iter::once(&base.plan).chain(coarser.iter().map(|level| &level.plan));
+    let output = &base.config.output;
+    let mut journals = Vec::new();
+    for (k, plan) in plans().enumerate() {
+        journals.push(open_journal(output, &Head::of(base, k, plan)?, None, manner.durable)?);
+    }
+    let infos: Vec<VolumeInfo> = plans().map(|plan| plan.output.clone()).collect();
+    let output = Pyramid::resume(output, &infos, &base.create_options(manner.durable)?)?;
     let job = Running { config: &base.config, what, manner };
-    let report = job.run(&base.plan, &base.pipeline, &*base.source, &*output.sink(0)?)?;
+    let sink = output.sink(0)?;
+    let report = job.run(&base.plan, &base.pipeline, &*base.source, &*sink, &journals[0])?;
     let mut done = Done::of(&report, &base.plan);
+    let mut reports = vec![report];
     for (k, level) in coarser.iter().enumerate() {
         let job = Running { what: "halving", ..job };
         let (source, sink) = (output.source(k)?, output.sink(k + 1)?);
-        let report = job.run(&level.plan, &level.pipeline, &*source, &*sink)?;
+        let journal = &journals[k + 1];
+        let report = job.run(&level.plan, &level.pipeline, &*source, &*sink, journal)?;
         done.add(&Done::of(&report, &level.plan));
+        reports.push(report);
     }
     output.finish()?;
     if !manner.quiet {
         let coarsest = infos.last().map_or(String::new(), |i| report::shape(&i.shape));
         let summary = report::summary(base, &done);
-        print(&format!("{summary} It has {} levels, the coarsest {coarsest}.\n", infos.len()))?;
+        let levels = infos.len();
+        let before = before(&reports);
+        print(&format!("{summary} It has {levels} levels, the coarsest {coarsest}.{before}\n"))?;
     }
     Ok(())
 }
 
+/// The levels above `base`, as `recorded` by an earlier run divided into chunks.
+fn coarser(base: &Prepared, limits: Limits, recorded: &[Head]) -> Result<Vec<Level>> {
+    let mut coarser: Vec<Level> = Vec::new();
+    loop {
+        let before = coarser.last().map_or(&base.plan, |level| &level.plan);
+        let chunk = recorded.iter().find(|head| head.level == coarser.len() + 1);
+        let chunk = chunk.map(|head| Lengths::new(head.chunk.clone(), "chunk")).transpose()?;
+        match next_level(&base.config, &before.output, chunk, limits)? {
+            Some(level) => coarser.push(level),
+            None => return Ok(coarser),
+        }
+    }
+}
+
 /// The level behind one of `info`, planned before that one is written; None behind the last.
-fn next_level(config: &Config, info: &VolumeInfo, limits: Limits) -> Result<Option<Level>> {
+fn next_level(
+    config: &Config,
+    info: &VolumeInfo,
+    chunk: Option<Lengths>,
+    limits: Limits,
+) -> Result<Option<Level>> {
     if info.spatial_axes().iter().all(|&a| info.shape[a] <= COARSEST) {
         return Ok(None);
     }
     let pipeline = bind_chain(&[OpSpec::parse("downsample:factor=2")?], info.clone())?;
     // The region was cut out for the finest level; chunks are chosen for each.
-    let config = Config { roi: None, chunk: None, ..config.clone() };
+    let config = Config { roi: None, chunk, ..config.clone() };
     // A reader holds an encoded storage chunk, which is no longer than the decoded one but for a
     // few bytes, and its decoder.
     let stored = info

@@ -1,11 +1,15 @@
 //! One file for each command.
 
 mod convert;
+mod finish;
 mod info;
 mod plan;
 mod run;
+mod status;
 
 pub(crate) use convert::convert;
+pub(crate) use finish::finish;
 pub(crate) use info::info;
 pub(crate) use plan::plan;
 pub(crate) use run::{Manner, carry_out, run};
+pub(crate) use status::status;

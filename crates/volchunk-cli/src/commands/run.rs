@@ -1,33 +1,62 @@
 //! `volchunk run`.
 
-use std::{fs, sync::atomic::AtomicBool};
+use std::{fs, path::Path, sync::atomic::AtomicBool};
 
-use volchunk::{Control, Error, Pipeline, Plan, Report, Result, Sink, Source};
-use volchunk_io::{Format, OutputLock, companion_path, create, partial_path, remove_output};
+use volchunk::{Control, Error, Journal, Pipeline, Plan, Report, Result, RunOptions, Sink, Source};
+use volchunk_io::{Format, Part, companion_path, partial_path, resume};
 
 use super::convert::pyramid;
 use crate::{
     args::{self, RunArgs},
     config::{Config, Limits},
     job::Job,
+    journals::{Head, open_journal},
     output::print,
-    prepare::{Prepared, Start, prepare},
+    prepare::{Prepared, prepare},
     progress::Display,
-    report::{self, Done},
+    report::{self, Done, grouped},
+    start::{Wanted, begin},
 };
 
 /// How a command that writes behaves.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Manner<'a> {
-    pub(crate) force: bool,
+    pub(crate) wanted: Wanted,
     pub(crate) quiet: bool,
+    pub(crate) retries: u32,
+    pub(crate) keep_going: bool,
+    pub(crate) durable: bool,
     /// Set from outside, it stops the run.
     pub(crate) cancel: &'a AtomicBool,
 }
 
 impl<'a> Manner<'a> {
-    pub(crate) fn from_args(args: &args::Manner, cancel: &'a AtomicBool) -> Self {
-        Self { force: args.force, quiet: args.quiet, cancel }
+    /// The manner of a command without flags for it.
+    pub(crate) fn plain(quiet: bool, cancel: &'a AtomicBool) -> Self {
+        let wanted = Wanted::default();
+        Self { wanted, quiet, retries: 0, keep_going: false, durable: false, cancel }
+    }
+
+    pub(crate) fn from_args(args: &args::Manner, cancel: &'a AtomicBool) -> Result<Self> {
+        let part = args.part.as_deref().map(parse_part).transpose()?;
+        Ok(Self {
+            wanted: Wanted { force: args.force, check: args.check, part },
+            quiet: args.quiet,
+            retries: args.retries,
+            keep_going: args.keep_going,
+            durable: args.durable == "chunk",
+            cancel,
+        })
+    }
+}
+
+fn parse_part(text: &str) -> Result<Part> {
+    let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    match numbers {
+        Some((index, of)) if index < of => Ok(Part { index, of }),
+        _ => Err(Error::argument(format!(
+            "--part {text}: legal: i/n with 0 <= i < n, such as 0/4 for the first of four"
+        ))),
     }
 }
 
@@ -43,47 +72,78 @@ pub(crate) fn run(args: &RunArgs, cancel: &AtomicBool) -> Result<()> {
         _ => return Err(Error::argument("INPUT and OUTPUT are missing; legal: both, or --job")),
     };
     let limits = Limits::from_args(&args.limits)?;
-    let prepared = prepare(config, limits)?;
-    let manner = Manner::from_args(&args.manner, cancel);
+    let manner = Manner::from_args(&args.manner, cancel)?;
+    let mut prepared = prepare(config, limits)?;
     if prepared.config.pyramid {
-        return pyramid(&prepared, limits, "filtering", manner);
+        return pyramid(&mut prepared, limits, "filtering", manner);
     }
-    carry_out(&prepared, "filtering", manner)
+    carry_out(&mut prepared, limits, "filtering", manner)
 }
 
-/// Carries out a prepared job, and tells what it did.
-pub(crate) fn carry_out(prepared: &Prepared, what: &'static str, manner: Manner<'_>) -> Result<()> {
-    let Some(_lock) = begin(prepared, manner)? else { return Ok(()) };
-    let sink = create(&prepared.config.output, &prepared.plan.output, &prepared.create_options()?)?;
-    record_job(prepared)?;
-    let running = Running { config: &prepared.config, what, manner };
-    let report = running.run(&prepared.plan, &prepared.pipeline, &*prepared.source, &*sink)?;
-    if !manner.quiet {
-        print(&format!("{}\n", report::summary(prepared, &Done::of(&report, &prepared.plan))))?;
-    }
-    Ok(())
-}
-
-/// Makes room for the output, and takes the right to write it. None: there is nothing to do.
-pub(crate) fn begin(prepared: &Prepared, manner: Manner<'_>) -> Result<Option<OutputLock>> {
+/// Carries out a prepared job, or what is left of it, and tells what it did.
+pub(crate) fn carry_out(
+    prepared: &mut Prepared,
+    limits: Limits,
+    what: &'static str,
+    manner: Manner<'_>,
+) -> Result<()> {
+    let part = manner.wanted.part;
+    let Some(mut begun) = begin(prepared, limits, manner.wanted)? else {
+        return already_complete(prepared, manner);
+    };
     let output = &prepared.config.output;
-    // Looked at first, so that nothing is touched where nothing is to be done.
-    if prepared.start(manner.force)? != Start::AlreadyComplete {
-        let lock = OutputLock::take(output)?;
-        // And again: it may have been finished while we came.
-        match prepared.start(manner.force)? {
-            Start::Fresh => return Ok(Some(lock)),
-            Start::Replace => {
-                remove_output(output)?;
-                return Ok(Some(lock));
-            }
-            Start::AlreadyComplete => {}
+    // The journal first: an output without one could not be gone on with.
+    let head = Head::of(prepared, 0, &prepared.plan)?;
+    let journal = open_journal(output, &head, part, manner.durable)?;
+    record_job(prepared)?;
+    let sink = resume(output, &prepared.plan.output, &prepared.create_options(manner.durable)?)?;
+    begun.settled(part);
+    let running = Running { config: &prepared.config, what, manner };
+    let (plan, pipeline) = (&prepared.plan, &prepared.pipeline);
+    let report = running.run(plan, pipeline, &*prepared.source, &*sink, &journal)?;
+    if manner.quiet {
+        return Ok(());
+    }
+    let before = before(&[report]);
+    match part {
+        None if report.chunks == 0 => print(&format!("{}: complete.{before}\n", output.display())),
+        None => {
+            let summary = report::summary(prepared, &Done::of(&report, plan));
+            print(&format!("{summary}{before}\n"))
+        }
+        Some(part) => print(&format!(
+            "Part {part} of {} is done: {} chunks.{before} When all parts are: volchunk finish {}\n",
+            output.display(),
+            grouped(report.chunks + report.kept),
+            output.display()
+        )),
+    }
+}
+
+pub(super) fn already_complete(prepared: &Prepared, manner: Manner<'_>) -> Result<()> {
+    match manner.quiet {
+        true => Ok(()),
+        false => print(&format!("{}: already complete\n", prepared.config.output.display())),
+    }
+}
+
+/// What runs found of the runs before them, as sentences behind others.
+pub(super) fn before(reports: &[Report]) -> String {
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+    let mut text = String::new();
+    let kept = sum(|r| r.kept);
+    if kept > 0 {
+        text += &format!(" {} chunks were done before, and stand.", grouped(kept));
+    }
+    for (n, why) in [
+        (sum(|r| r.input_changed), "their input has changed"),
+        (sum(|r| r.damaged), "what was written of them is gone or altered"),
+    ] {
+        if n > 0 {
+            text += &format!(" {} that were done were computed anew: {why}.", grouped(n));
         }
     }
-    if !manner.quiet {
-        print(&format!("{}: already complete\n", output.display()))?;
-    }
-    Ok(None)
+    text
 }
 
 /// Keeps the job beside an output that has no attributes of its own.
@@ -114,22 +174,32 @@ impl Running<'_> {
         pipeline: &Pipeline,
         source: &dyn Source,
         sink: &dyn Sink,
+        journal: &Journal,
     ) -> Result<Report> {
-        let display = Display::new(self.what, plan.grid.domain().voxels(), self.manner.quiet);
-        let control = Control { cancel: self.manner.cancel, progress: &|p| display.update(p) };
-        let report = volchunk::run(plan, pipeline, &[source], sink, control);
-        display.end();
-        report.map_err(|e| self.unfinished(e))
-    }
-
-    /// Says of a failed run what it left.
-    fn unfinished(&self, error: Error) -> Error {
-        let output = &self.config.output;
-        let left = match self.config.format {
-            Format::Zarr => format!("{} is unfinished, and says so", output.display()),
-            _ => format!("{} is unfinished", partial_path(output).display()),
+        let manner = &self.manner;
+        let display = Display::new(self.what, plan.grid.domain().voxels(), manner.quiet);
+        let control = Control { cancel: manner.cancel, progress: &|p| display.update(p) };
+        let options = RunOptions {
+            control,
+            journal: Some(journal),
+            part: manner.wanted.part.map(|part| part.range(plan.grid.len())),
+            check: manner.wanted.check,
+            retries: manner.retries,
+            keep_going: manner.keep_going,
         };
-        let message = if error.is_cancelled() { "stopped".into() } else { error.to_string() };
-        Error::new(error.kind(), format!("{message}\n{left}; --force begins anew")).caused_by(error)
+        let report = volchunk::run_with(plan, pipeline, &[source], sink, &options);
+        display.end();
+        report.map_err(|e| unfinished(e, self.config.format, &self.config.output))
     }
+}
+
+/// Says of a failed run what it left.
+pub(super) fn unfinished(error: Error, format: Format, output: &Path) -> Error {
+    let left = match format {
+        Format::Zarr => format!("{} is unfinished, and says so", output.display()),
+        _ => format!("{} is unfinished", partial_path(output).display()),
+    };
+    let message = if error.is_cancelled() { "stopped".into() } else { error.to_string() };
+    let next = "the same command goes on, --force begins anew";
+    Error::new(error.kind(), format!("{message}\n{left}; {next}")).caused_by(error)
 }

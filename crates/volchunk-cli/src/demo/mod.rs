@@ -55,8 +55,8 @@ pub(crate) fn demo(args: &DemoArgs, cancel: &AtomicBool) -> Result<()> {
     ))?;
     let divide = args::Divide { chunk: Some(CHUNK.into()), ..Default::default() };
     let config = Config::from_args(&cells, &filtered, &[OP.into()], &divide, &Default::default())?;
-    let prepared = prepare(config, Limits::default())?;
-    carry_out(&prepared, "filtering", Manner { force: false, quiet: false, cancel })?;
+    let mut prepared = prepare(config, Limits::default())?;
+    carry_out(&mut prepared, Limits::default(), "filtering", Manner::plain(false, cancel))?;
 
     let (whole, seconds) = filter_whole(&prepared.pipeline, &*prepared.source, cancel)?;
     let chunked = open(&filtered)?;

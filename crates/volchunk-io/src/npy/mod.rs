@@ -15,9 +15,8 @@ use volchunk::{
 };
 
 use crate::{
-    CreateOptions,
-    file::{CountedFile, PartialFile},
-    flat::{self, FlatArray},
+    file::{Begin, CountedFile},
+    flat::{self, FlatArray, FlatOutput},
 };
 
 /// An NPY file, read by region.
@@ -104,14 +103,13 @@ fn block(shape: &[u64], dtype: Dtype) -> Coords {
 /// An NPY file that is being written.
 #[derive(Debug)]
 struct NpySink {
-    file: PartialFile,
+    output: FlatOutput,
     info: VolumeInfo,
-    array: FlatArray,
     header: Vec<u8>,
 }
 
-/// Creates the output at `path`: version 1.0, C order, native byte order.
-pub(crate) fn create(path: &Path, info: &VolumeInfo, _: &CreateOptions) -> Result<Box<dyn Sink>> {
+/// Creates the output at `path`, or goes on with it: version 1.0, C order, native byte order.
+pub(crate) fn create(path: &Path, info: &VolumeInfo, begin: Begin) -> Result<Box<dyn Sink>> {
     let name = path.display();
     if info.ndim() > MAX_AXES {
         return Err(Error::unsupported(format!(
@@ -127,9 +125,9 @@ pub(crate) fn create(path: &Path, info: &VolumeInfo, _: &CreateOptions) -> Resul
         Error::argument(format!("{name}: shape {:?} exceeds 2^64 bytes", info.shape))
     })?;
     let array = FlatArray::new(offset, &info.shape, info.dtype, false);
-    let file = PartialFile::create(path, len)?;
+    let output = FlatOutput::open(path, array, len, begin)?;
     let info = VolumeInfo { storage: None, ..info.clone() };
-    Ok(Box::new(NpySink { file, info, array, header }))
+    Ok(Box::new(NpySink { output, info, header }))
 }
 
 impl Sink for NpySink {
@@ -138,13 +136,21 @@ impl Sink for NpySink {
     }
 
     fn write(&self, region: &Region, data: View<'_>, scratch: &mut Scratch) -> Result<()> {
-        self.array.write(&self.file, region, &data, scratch)
+        self.output.write(region, &data, scratch)
+    }
+
+    fn stored_bytes(&self, region: &Region) -> Result<u64> {
+        Ok(self.output.stored_bytes(region))
+    }
+
+    fn read_back(&self, region: &Region, out: ViewMut<'_>, scratch: &mut Scratch) -> Result<()> {
+        self.output.read_back(region, out, scratch)
     }
 
     /// The header comes last: until then the file is not even an NPY file.
     fn finish(&self) -> Result<()> {
-        self.file.write_all_at(&self.header, 0)?;
-        self.file.finish()
+        self.output.file().write_all_at(&self.header, 0)?;
+        self.output.file().finish()
     }
 
     fn write_overhead(&self) -> u64 {

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use volchunk::{Result, Sink, Source, VolumeInfo};
 
-use crate::CreateOptions;
+use crate::file::Begin;
 
 mod decode;
 mod describe;
@@ -47,7 +47,7 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Source>> {
     Ok(Box::new(open::open(path)?))
 }
 
-/// Creates the file at `path`: BigTIFF, little-endian, uncompressed, a page per plane.
+/// Creates the file at `path`, or goes on with it: BigTIFF, little-endian, uncompressed, a page per plane.
 ///
 /// The last axes of `info` are `y x`; up to three more of `t c z` stand before them in any order.
 /// Voxel size, axes and origin are in OME-XML, which tifffile and Bio-Formats read; for 64-bit
@@ -57,6 +57,6 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Source>> {
 ///
 /// # Errors
 /// I/O; axes that TIFF or OME cannot hold; a zero-sized axis.
-pub(crate) fn create(path: &Path, info: &VolumeInfo, _: &CreateOptions) -> Result<Box<dyn Sink>> {
-    Ok(Box::new(sink::TiffSink::create(path, info)?))
+pub(crate) fn create(path: &Path, info: &VolumeInfo, begin: Begin) -> Result<Box<dyn Sink>> {
+    Ok(Box::new(sink::TiffSink::create(path, info, begin)?))
 }

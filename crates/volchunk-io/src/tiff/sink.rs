@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use volchunk::{Dtype, Error, Region, Result, Scratch, Sink, View, VolumeInfo};
+use volchunk::{Dtype, Error, Region, Result, Scratch, Sink, View, ViewMut, VolumeInfo};
 
 use super::{ome, shaped};
 use crate::{
-    file::PartialFile,
-    flat::{self, FlatArray},
+    file::{Begin, PartialFile},
+    flat::{self, FlatArray, FlatOutput},
 };
 
 /// Fields of a page; the first page has a description besides.
@@ -17,13 +17,12 @@ const FIELDS: u64 = 12;
 #[derive(Debug)]
 pub(super) struct TiffSink {
     info: VolumeInfo,
-    file: PartialFile,
+    output: FlatOutput,
     layout: Layout,
-    array: FlatArray,
 }
 
 impl TiffSink {
-    pub(super) fn create(path: &Path, info: &VolumeInfo) -> Result<Self> {
+    pub(super) fn create(path: &Path, info: &VolumeInfo, begin: Begin) -> Result<Self> {
         let planes = check(path, info)?;
         let description = match ome::dtype_name(info.dtype) {
             Some(name) => ome::write(info, name),
@@ -40,9 +39,9 @@ impl TiffSink {
         // The planes follow one another without gaps.
         let swapped = cfg!(target_endian = "big");
         let array = FlatArray::new(layout.data, &info.shape, info.dtype, swapped);
-        let file = PartialFile::create(path, layout.end)?;
+        let output = FlatOutput::open(path, array, layout.end, begin)?;
         let info = VolumeInfo { storage: None, ..info.clone() };
-        Ok(Self { info, file, layout, array })
+        Ok(Self { info, output, layout })
     }
 }
 
@@ -52,13 +51,21 @@ impl Sink for TiffSink {
     }
 
     fn write(&self, region: &Region, data: View<'_>, scratch: &mut Scratch) -> Result<()> {
-        self.array.write(&self.file, region, &data, scratch)
+        self.output.write(region, &data, scratch)
+    }
+
+    fn stored_bytes(&self, region: &Region) -> Result<u64> {
+        Ok(self.output.stored_bytes(region))
+    }
+
+    fn read_back(&self, region: &Region, out: ViewMut<'_>, scratch: &mut Scratch) -> Result<()> {
+        self.output.read_back(region, out, scratch)
     }
 
     /// The directories come last: until then the file is not even a TIFF.
     fn finish(&self) -> Result<()> {
-        self.layout.write_head(&self.info, &self.file)?;
-        self.file.finish()
+        self.layout.write_head(&self.info, self.output.file())?;
+        self.output.file().finish()
     }
 
     fn write_overhead(&self) -> u64 {

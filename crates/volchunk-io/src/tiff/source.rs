@@ -10,7 +10,11 @@ use super::{
     files::Files,
     page::{Chunks, Compression, Layout},
 };
-use crate::{CountedFile, flat};
+use crate::{
+    CountedFile,
+    file::{mix, stamp},
+    flat,
+};
 
 /// Rows that cannot be read in place pass through a buffer of about this size.
 const BAND: u64 = 1 << 20;
@@ -318,6 +322,28 @@ impl Source for TiffSource {
             }
         }
         Ok(())
+    }
+
+    fn stamp(&self, region: &Region) -> Result<u64> {
+        if self.files.len() == 1 {
+            return Ok(0);
+        }
+        let leading = self.leading();
+        let shape = &region.shape()[..leading];
+        let mut last = None;
+        (0..shape.iter().product()).try_fold(0, |hash, mut k: u64| {
+            let (mut plane, mut step) = (0, 1);
+            for (a, &n) in shape.iter().enumerate().rev() {
+                plane += (region.start()[a] + k % n) * step;
+                (k, step) = (k / n, step * self.info.shape[a]);
+            }
+            let file = self.page(plane)?.0.file as usize;
+            // Planes of one file commonly follow each other.
+            match last.replace(file) == Some(file) {
+                true => Ok(hash),
+                false => Ok(mix(hash, stamp(self.files.path(file))?)),
+            }
+        })
     }
 
     fn read_overhead(&self) -> u64 {

@@ -7,7 +7,7 @@ use volchunk::{
     Axis, Buffer, Dtype, Element, ErrorKind, Region, Scratch, Source, View, VolumeInfo, dispatch,
 };
 
-use crate::CreateOptions;
+use crate::file::Begin;
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/tiff")
@@ -379,7 +379,7 @@ fn written_volumes_read_back() {
         for (k, (axes, shape)) in shapes.into_iter().enumerate() {
             let path = dir.path().join(format!("{k}-{axes}-{dtype}.tif"));
             let want = info(shape, dtype, axes);
-            let sink = super::create(&path, &want, &CreateOptions::default()).unwrap();
+            let sink = super::create(&path, &want, Begin::default()).unwrap();
             let voxels = expected(shape, dtype);
             // Two halves along each of the last axes, from as many threads.
             let halves = |n: u64| [0..n / 2, n / 2..n];
@@ -424,14 +424,14 @@ fn what_a_tiff_cannot_hold() {
         ("yx", &[1, 1 << 32], "4294967295"),
         ("zyx", &[1 << 40, 1 << 31, 1 << 31], "addressed"),
     ] {
-        let e = super::create(&path, &info(shape, Dtype::U16, axes), &CreateOptions::default());
+        let e = super::create(&path, &info(shape, Dtype::U16, axes), Begin::default());
         let e = e.map(|s| format!("{:?}", s.info())).unwrap_err().to_string();
         assert!(e.contains(what) && e.contains("out.tif"), "{e}");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
     }
     let missing = dir.path().join("missing/out.tif");
     let small = info(&[2, 2], Dtype::U8, "yx");
-    let e = super::create(&missing, &small, &CreateOptions::default()).map(|_| ()).unwrap_err();
+    let e = super::create(&missing, &small, Begin::default()).map(|_| ()).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Io);
 }
 
@@ -441,8 +441,7 @@ fn bool_is_written_as_0_and_1() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bool.tif");
     let shape = [2, 600, 1000];
-    let sink =
-        super::create(&path, &info(&shape, Dtype::Bool, "zyx"), &CreateOptions::default()).unwrap();
+    let sink = super::create(&path, &info(&shape, Dtype::Bool, "zyx"), Begin::default()).unwrap();
     let mut voxels = Buffer::zeros(&shape, Dtype::Bool);
     voxels.bytes_mut().fill(7);
     sink.write(&Region::whole(shape), voxels.view(), &mut Scratch::new()).unwrap();
@@ -451,7 +450,7 @@ fn bool_is_written_as_0_and_1() {
     let source = super::open(&path).unwrap();
     let found = read(&*source, &Region::whole(shape)).unwrap();
     assert!(found.bytes().iter().all(|&b| b == 1));
-    let again = super::create(&path, source.info(), &CreateOptions::default()).map(|_| ());
+    let again = super::create(&path, source.info(), Begin::default()).map(|_| ());
     assert_eq!(again.unwrap_err().kind(), ErrorKind::Exists);
 }
 
@@ -462,8 +461,7 @@ fn a_crop_of_a_large_file_reads_what_it_needs() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("large.tif");
     let shape = [1200, 2048, 2048];
-    let sink =
-        super::create(&path, &info(&shape, Dtype::U16, "zyx"), &CreateOptions::default()).unwrap();
+    let sink = super::create(&path, &info(&shape, Dtype::U16, "zyx"), Begin::default()).unwrap();
     sink.finish().unwrap();
     let source = super::open(&path).unwrap();
     let head = source.bytes_read();
@@ -504,7 +502,7 @@ fn tifffile_reads_what_is_written() {
         {
             let path = dir.path().join(format!("{axes}-{dtype}.tif"));
             let info = info(shape, dtype, axes);
-            let sink = super::create(&path, &info, &CreateOptions::default()).unwrap();
+            let sink = super::create(&path, &info, Begin::default()).unwrap();
             let voxels = expected(shape, dtype);
             sink.write(&Region::whole(shape), voxels.view(), &mut Scratch::new()).unwrap();
             sink.finish().unwrap();

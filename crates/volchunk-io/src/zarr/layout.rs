@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
-use volchunk::{Coords, Dtype, Error, Result};
+use volchunk::{Coords, Dtype, Error, Region, Result};
 use zarrs::array::{
     Array, ArrayMetadata, ChunkKeyEncoding, CodecChain,
     codec::api::{BytesToBytesCodecTraits, CodecMetadataOptions},
@@ -119,6 +119,28 @@ impl Layout {
         let mut path = array.to_owned();
         path.extend(key.split('/'));
         path
+    }
+
+    /// Shape of what is one file: a shard, or a storage chunk where there are none.
+    pub(super) fn file_shape(&self) -> &Coords {
+        self.shards.as_ref().map_or(&self.chunk, |shards| &shards.shape)
+    }
+
+    /// Every file that holds something of `region`, written or not, C order.
+    pub(super) fn files(&self, array: &Path, region: &Region) -> impl Iterator<Item = PathBuf> {
+        let unit = self.file_shape();
+        let first: Coords = region.start().iter().zip(unit).map(|(s, u)| s / u).collect();
+        let counts: Coords =
+            (0..unit.len()).map(|a| region.stop(a).div_ceil(unit[a]) - first[a]).collect();
+        let all = if region.is_empty() { 0 } else { counts.iter().product::<u64>() };
+        (0..all).map(move |mut number| {
+            let mut place = first.clone();
+            for (slot, &n) in place.iter_mut().zip(&counts).rev() {
+                *slot += number % n;
+                number /= n;
+            }
+            self.file(array, &self.key(&place))
+        })
     }
 
     /// Most encoded bytes that a storage chunk can sensibly have.

@@ -12,6 +12,7 @@ mod node;
 mod ome;
 mod pyramid;
 mod reader;
+mod root;
 mod shard;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ use std::path::Path;
 
 use volchunk::{Result, Sink, Source, VolumeInfo};
 
-pub(crate) use self::pyramid::{attributes, remove};
+pub(crate) use self::root::{UNDER_WAY, attributes, remove};
 pub use self::{ome::ome_describable, pyramid::Pyramid};
 use crate::CreateOptions;
 
@@ -34,7 +35,7 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Source>> {
     Ok(Box::new(reader::ZarrSource::open(path)?))
 }
 
-/// Creates the output at `path`: an OME-Zarr group with one level, or a plain array where OME-NGFF
+/// Creates the output at `path`, or goes on with it: an OME-Zarr group with one level, or a plain array where OME-NGFF
 /// cannot describe the axes ([`ome_describable`]).
 ///
 /// # Errors
@@ -43,8 +44,9 @@ pub(crate) fn create(
     path: &Path,
     info: &VolumeInfo,
     options: &CreateOptions,
+    resume: bool,
 ) -> Result<Box<dyn Sink>> {
-    Ok(Box::new(pyramid::create(path, info, options)?))
+    Ok(Box::new(pyramid::create(path, info, options, resume)?))
 }
 
 /// Bytes that one write to an output of `info` holds at most, beyond what it is given.

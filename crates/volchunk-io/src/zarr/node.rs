@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Read,
+    io::{Read, Write},
     path::{Component, Path, PathBuf},
 };
 
@@ -166,10 +166,11 @@ pub(super) fn read_json(file: &Path) -> Result<Option<Value>> {
 }
 
 /// Writes `document` to `file` so that a reader sees the old one or the new one, never a part.
-pub(super) fn write_json(file: &Path, document: &Value) -> Result<()> {
+pub(super) fn write_json(file: &Path, document: &Value, durable: bool) -> Result<()> {
     let fail = |e| Error::io(format_args!("writing {}", file.display()), e);
     let text = serde_json::to_vec_pretty(document).map_err(|e| fail(e.into()))?;
-    let partial = super::writer::Partial::beside(file)?;
-    fs::write(partial.path(), text).map_err(fail)?;
-    partial.commit().map_err(fail)
+    let partial = super::writer::Partial::beside(file, durable)?;
+    let mut handle = fs::File::create(partial.path()).map_err(fail)?;
+    handle.write_all(&text).map_err(fail)?;
+    partial.commit(handle).map_err(fail)
 }

@@ -1,36 +1,20 @@
-//! Creating outputs: a group with its levels or a plain array, marked complete at the end.
+//! Outputs: a group with its levels, or a plain array.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use serde_json::{Map, Value, json};
-use volchunk::{Error, ErrorKind, Result, Sink, Source, VolumeInfo};
+use volchunk::{Error, Result, Sink, Source, VolumeInfo};
 
 use super::{
-    node::{self, Node},
     ome::{self, ome_describable},
     reader::ZarrSource,
+    root::Root,
     writer::{self, ZarrSink},
 };
-use crate::CreateOptions;
-
-/// The metadata file whose `attributes.volchunk.complete` says whether the output is.
-pub(super) struct Root {
-    file: PathBuf,
-    document: Mutex<Value>,
-}
-
-impl Root {
-    /// Marks the output complete.
-    pub(super) fn finish(&self) -> Result<()> {
-        let mut document = self.document.lock().unwrap_or_else(PoisonError::into_inner);
-        document["attributes"]["volchunk"]["complete"] = json!(true);
-        node::write_json(&self.file, &document)
-    }
-}
+use crate::{CreateOptions, file::Begin};
 
 /// An OME-Zarr group with several levels, which are written one after another.
 ///
@@ -56,6 +40,7 @@ pub struct Pyramid {
     path: PathBuf,
     root: Arc<Root>,
     levels: Vec<Level>,
+    durable: bool,
 }
 
 struct Level {
@@ -71,9 +56,28 @@ impl Pyramid {
     /// its own; where its storage is None, a default is chosen.
     ///
     /// # Errors
-    /// [`ErrorKind::Exists`] if something stands at `path`; axes that OME-NGFF cannot describe
+    /// [`ErrorKind::Exists`](volchunk::ErrorKind::Exists) if something stands at `path`; axes that OME-NGFF cannot describe
     /// ([`ome_describable`]); levels of another dtype or other axes than the first; I/O.
     pub fn create(path: &Path, levels: &[VolumeInfo], options: &CreateOptions) -> Result<Self> {
+        Self::open(path, levels, options, false)
+    }
+
+    /// As [`create`](Self::create), but goes on with what stands at `path`, if it is what `create`
+    /// made of the same levels. If it was complete, it is so no more.
+    ///
+    /// # Errors
+    /// As `create`, but [`ErrorKind::Exists`](volchunk::ErrorKind::Exists) only if something else
+    /// stands at `path`.
+    pub fn resume(path: &Path, levels: &[VolumeInfo], options: &CreateOptions) -> Result<Self> {
+        Self::open(path, levels, options, true)
+    }
+
+    fn open(
+        path: &Path,
+        levels: &[VolumeInfo],
+        options: &CreateOptions,
+        resume: bool,
+    ) -> Result<Self> {
         let bad = |what: &str| Err(Error::argument(format!("{}: {what}", path.display())));
         let Some(first) = levels.first() else { return bad("a pyramid needs a level") };
         if !levels.iter().all(ome_describable) {
@@ -105,12 +109,11 @@ impl Pyramid {
             "node_type": "group",
             "attributes": {"ome": ome::describe(&name, levels), "volchunk": volchunk},
         });
-        create_root(path, &document)?;
-        for (k, level) in prepared.iter().enumerate() {
-            writer::create_array(&path.join(k.to_string()), &level.document)?;
-        }
-        let root = Root { file: path.join("zarr.json"), document: Mutex::new(document) };
-        Ok(Self { path: path.to_owned(), root: Arc::new(root), levels: prepared })
+        let arrays: Vec<(String, &Value)> =
+            prepared.iter().enumerate().map(|(k, l)| (k.to_string(), &l.document)).collect();
+        let begin = Begin { resume, durable: options.durable };
+        let root = Arc::new(Root::open(path, document, &arrays, begin)?);
+        Ok(Self { path: path.to_owned(), root, levels: prepared, durable: options.durable })
     }
 
     /// A sink for level `k`. Its [`finish`](Sink::finish) does not mark the group complete.
@@ -150,14 +153,21 @@ impl Pyramid {
     fn zarr_sink(&self, k: usize, root: Option<Arc<Root>>) -> Result<ZarrSink> {
         let level = self.level(k)?;
         let path = self.path.join(k.to_string());
-        ZarrSink::new(path, level.info.clone(), &level.document, level.zstd_level, root)
+        let (info, document) = (level.info.clone(), &level.document);
+        ZarrSink::new(path, info, document, level.zstd_level, self.durable, root)
     }
 }
 
-/// Creates an output of one level; a plain array where OME-NGFF cannot describe it.
-pub(super) fn create(path: &Path, info: &VolumeInfo, options: &CreateOptions) -> Result<ZarrSink> {
+/// Creates an output of one level, or goes on with it; a plain array where OME-NGFF cannot describe
+/// it.
+pub(super) fn create(
+    path: &Path,
+    info: &VolumeInfo,
+    options: &CreateOptions,
+    resume: bool,
+) -> Result<ZarrSink> {
     if ome_describable(info) {
-        let pyramid = Pyramid::create(path, std::slice::from_ref(info), options)?;
+        let pyramid = Pyramid::open(path, std::slice::from_ref(info), options, resume)?;
         return pyramid.zarr_sink(0, Some(pyramid.root.clone()));
     }
     let (info, level) = writer::prepare(path, info, options.zstd_level)?;
@@ -166,43 +176,7 @@ pub(super) fn create(path: &Path, info: &VolumeInfo, options: &CreateOptions) ->
     volchunk.insert("axes".into(), ome::plain_axes(&info.axes));
     let attributes = Map::from_iter([("volchunk".to_owned(), Value::Object(volchunk))]);
     let document = writer::array_document(&info, level, attributes);
-    create_root(path, &document)?;
-    let root = Root { file: path.join("zarr.json"), document: Mutex::new(document.clone()) };
-    ZarrSink::new(path.to_owned(), info, &document, level, Some(Arc::new(root)))
-}
-
-fn create_root(path: &Path, document: &Value) -> Result<()> {
-    if path.symlink_metadata().is_ok() {
-        return Err(Error::new(ErrorKind::Exists, format!("{} already exists", path.display())));
-    }
-    writer::create_array(path, document)
-}
-
-/// What stands under `attributes.volchunk` of the Zarr at `path`: `complete` and what the job put
-/// beside it. None if there is no Zarr, or volchunk did not write it.
-///
-/// # Errors
-/// Metadata that is not JSON; I/O.
-pub(crate) fn attributes(path: &Path) -> Result<Option<Value>> {
-    Ok(Node::open(path)?.and_then(|mut node| node.attributes.remove("volchunk")))
-}
-
-/// Deletes the Zarr at `path`, so that it can be written anew.
-///
-/// It takes another name first, so that nothing at `path` ever looks complete with parts missing.
-///
-/// # Errors
-/// There is no Zarr metadata in the folder, which is then not touched; I/O.
-pub(crate) fn remove(path: &Path) -> Result<()> {
-    if Node::open(path)?.is_none() {
-        return Err(Error::new(
-            ErrorKind::Exists,
-            format!("{} is not a Zarr, and is not deleted", path.display()),
-        ));
-    }
-    let fail = |e| Error::io(format_args!("deleting {}", path.display()), e);
-    let name = path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
-    let doomed = path.with_file_name(format!(".{name}.deleted-{}", std::process::id()));
-    fs::rename(path, &doomed).map_err(fail)?;
-    fs::remove_dir_all(&doomed).map_err(fail)
+    let begin = Begin { resume, durable: options.durable };
+    let root = Root::open(path, document.clone(), &[], begin)?;
+    ZarrSink::new(path.to_owned(), info, &document, level, options.durable, Some(Arc::new(root)))
 }

@@ -19,7 +19,10 @@ use super::{
     ome,
     shard::Indices,
 };
-use crate::flat::swap_bytes;
+use crate::{
+    file::{mix, stamp},
+    flat::swap_bytes,
+};
 
 /// The encoded bytes of one storage chunk.
 struct Stored {
@@ -355,6 +358,10 @@ impl Source for ZarrSource {
             place[axis] += 1;
             place[axis + 1..].copy_from_slice(&first[axis + 1..]);
         }
+    }
+
+    fn stamp(&self, region: &Region) -> Result<u64> {
+        self.layout.files(&self.path, region).try_fold(0, |hash, file| Ok(mix(hash, stamp(&file)?)))
     }
 
     fn read_overhead(&self) -> u64 {

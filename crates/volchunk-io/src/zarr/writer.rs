@@ -4,49 +4,53 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use serde_json::{Map, Value, json};
 use volchunk::{
-    Coords, Dtype, Error, ErrorKind, Region, Result, Scratch, Sink, StorageGrid, View, VolumeInfo,
+    Coords, Dtype, Error, ErrorKind, Region, Result, Scratch, Sink, Source, StorageGrid, View,
+    ViewMut, VolumeInfo, os,
 };
 
-use super::{decode, encode, layout::Layout, node, pyramid::Root};
-use crate::CreateOptions;
+use super::{decode, encode, layout::Layout, reader::ZarrSource, root::Root};
+use crate::{CreateOptions, file::is_absent};
 
 /// A file under another name until it is whole; deleted if it never becomes so.
 pub(super) struct Partial {
     partial: PathBuf,
     target: PathBuf,
+    durable: bool,
     committed: bool,
 }
 
 impl Partial {
-    /// A name in the folder of `target` that no other writer uses.
-    pub(super) fn beside(target: &Path) -> Result<Self> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
+    /// A name beside `target`, always the same: what a killed process left there, the next writer
+    /// of `target` covers.
+    pub(super) fn beside(target: &Path, durable: bool) -> Result<Self> {
         let Some(name) = target.file_name() else {
             return Err(Error::argument(format!("{} names no file", target.display())));
         };
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!(".{}.{}-{number}", name.to_string_lossy(), std::process::id());
-        let partial = target.with_file_name(name);
-        Ok(Self { partial, target: target.to_owned(), committed: false })
+        let partial = target.with_file_name(format!(".{}.partial", name.to_string_lossy()));
+        Ok(Self { partial, target: target.to_owned(), durable, committed: false })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.partial
     }
 
-    /// Gives the file its name.
-    pub(super) fn commit(mut self) -> io::Result<()> {
+    /// Gives `file`, which is open under [`path`](Self::path), its name.
+    pub(super) fn commit(mut self, file: File) -> io::Result<()> {
+        if self.durable {
+            file.sync_all()?;
+        }
+        drop(file);
         fs::rename(&self.partial, &self.target)?;
         self.committed = true;
-        Ok(())
+        match self.target.parent().filter(|_| self.durable) {
+            Some(folder) => os::sync_folder(folder),
+            None => Ok(()),
+        }
     }
 }
 
@@ -67,7 +71,10 @@ pub(super) struct ZarrSink {
     path: PathBuf,
     layout: Layout,
     level: i32,
+    durable: bool,
     overhead: u64,
+    /// What was written, to read it back; opened when it is needed.
+    written: OnceLock<ZarrSource>,
     /// What [`Sink::finish`] marks complete; None for one level of several.
     root: Option<Arc<Root>>,
 }
@@ -79,15 +86,14 @@ impl ZarrSink {
         info: VolumeInfo,
         document: &Value,
         level: i32,
+        durable: bool,
         root: Option<Arc<Root>>,
     ) -> Result<Self> {
         let layout = Layout::parse(document).map_err(|e| e.context(path.display()))?;
-        let unit = match &layout.shards {
-            Some(shards) => shards.shape.clone(),
-            None => layout.chunk.clone(),
-        };
+        let unit = layout.file_shape().clone();
         let overhead = overhead(&info, level)?;
-        Ok(Self { info, unit, path, layout, level, overhead, root })
+        let written = OnceLock::new();
+        Ok(Self { info, unit, path, layout, level, durable, overhead, written, root })
     }
 
     /// Writes one file: `data` is its part of the volume, which an edge may clip.
@@ -101,11 +107,11 @@ impl ZarrSink {
                 _ => Ok(()),
             };
         }
-        let partial = Partial::beside(&target)?;
+        let partial = Partial::beside(&target, self.durable)?;
         let mut file = match File::create(partial.path()) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 let folder = target.parent().unwrap_or(&self.path);
-                fs::create_dir_all(folder).and_then(|()| File::create(partial.path()))
+                self.create_folder(folder).and_then(|()| File::create(partial.path()))
             }
             result => result,
         }
@@ -131,8 +137,17 @@ impl ZarrSink {
                 file.write_all(&shards.encode_index(&index)?).map_err(fail)?;
             }
         }
-        drop(file);
-        partial.commit().map_err(fail)
+        partial.commit(file).map_err(fail)
+    }
+
+    /// Creates `folder`, which lies in the array's, and what is missing above it.
+    fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        if self.durable {
+            let above = folder.ancestors().skip(1);
+            above.take_while(|f| f.starts_with(&self.path)).try_for_each(os::sync_folder)?;
+        }
+        Ok(())
     }
 
     /// Encodes one storage chunk, padded with zeros to its full shape; returns its encoded length.
@@ -215,6 +230,25 @@ impl Sink for ZarrSink {
         Ok(())
     }
 
+    fn stored_bytes(&self, region: &Region) -> Result<u64> {
+        self.layout.files(&self.path, region).try_fold(0, |sum, file| match fs::metadata(&file) {
+            Ok(meta) => Ok(sum + meta.len()),
+            Err(e) if is_absent(&e) => Ok(sum),
+            Err(e) => Err(Error::io(format_args!("looking at {}", file.display()), e)),
+        })
+    }
+
+    fn read_back(&self, region: &Region, out: ViewMut<'_>, scratch: &mut Scratch) -> Result<()> {
+        let written = match self.written.get() {
+            Some(source) => source,
+            None => {
+                let source = ZarrSource::open(&self.path)?;
+                self.written.get_or_init(|| source)
+            }
+        };
+        written.read(region, out, scratch)
+    }
+
     fn finish(&self) -> Result<()> {
         self.root.as_ref().map_or(Ok(()), |root| root.finish())
     }
@@ -222,10 +256,6 @@ impl Sink for ZarrSink {
     fn write_overhead(&self) -> u64 {
         self.overhead
     }
-}
-
-fn is_absent(e: &io::Error) -> bool {
-    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Every place in a grid of `counts`, C order.
@@ -398,12 +428,6 @@ pub(super) fn array_document(
         "dimension_names": names,
         "storage_transformers": [],
     })
-}
-
-/// Creates the folder and metadata of an array.
-pub(super) fn create_array(path: &Path, document: &Value) -> Result<()> {
-    fs::create_dir(path).map_err(|e| Error::io(format_args!("creating {}", path.display()), e))?;
-    node::write_json(&path.join("zarr.json"), document)
 }
 
 /// Checks the attributes that stand beside `complete`, which are a JSON object.

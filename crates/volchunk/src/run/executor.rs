@@ -21,6 +21,8 @@ pub struct Progress {
     pub voxels_done: u64,
     /// Output voxels of the whole run.
     pub voxels: u64,
+    /// Of the voxels that are done, those that an earlier run had done.
+    pub voxels_kept: u64,
 }
 
 /// How a caller watches and stops a run.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::{ChunkGrid, Input, Pipeline};
+use crate::{ChunkGrid, Input, Pipeline, Region};
 
 /// The voxels of one axis that a chunk reads: one range, or several under wrap.
 pub(crate) type Ranges = SmallVec<[Range<u64>; 1]>;
@@ -75,6 +75,25 @@ impl Footprint {
     /// The largest region that any chunk reads.
     pub(crate) fn largest(&self) -> crate::Coords {
         self.axes.iter().map(AxisFootprint::longest).collect()
+    }
+
+    /// The regions that the chunk at `index` of the grid reads.
+    pub(crate) fn regions(&self, index: &[u64]) -> Vec<Region> {
+        let mut regions: Vec<SmallVec<[Range<u64>; 4]>> = vec![SmallVec::new()];
+        for axis in &self.axes {
+            let ranges = &axis.ranges[axis.driver.map_or(0, |a| index[a] as usize)];
+            regions = regions
+                .iter()
+                .flat_map(|before| {
+                    ranges.iter().map(move |range| {
+                        let mut all = before.clone();
+                        all.push(range.clone());
+                        all
+                    })
+                })
+                .collect();
+        }
+        regions.into_iter().map(Region::from_ranges).collect()
     }
 
     /// Whether some chunk reads several separate regions.

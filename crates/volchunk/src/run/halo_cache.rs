@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64, atomic::Ordering},
 };
 
-use super::footprint::Footprint;
+use super::{footprint::Footprint, todo::Todo};
 use crate::{Buffer, ChunkGrid, Coords, Region, Result, Scratch, Source, ViewMut};
 
 /// One source behind the cache.
@@ -22,6 +22,8 @@ pub(super) struct HaloCache<'a> {
     unit: Coords,
     storage_counts: Coords,
     grid: &'a ChunkGrid,
+    /// Chunks that are not in it are not waited for.
+    todo: &'a Todo,
     /// Per source axis.
     axes: Vec<AxisTouch>,
     budget: usize,
@@ -81,6 +83,7 @@ impl<'a> HaloCache<'a> {
     pub(super) fn new(
         source: &'a dyn Source,
         grid: &'a ChunkGrid,
+        todo: &'a Todo,
         footprint: &Footprint,
         budget: u64,
     ) -> Option<Self> {
@@ -131,6 +134,7 @@ impl<'a> HaloCache<'a> {
             unit,
             storage_counts,
             grid,
+            todo,
             axes,
             budget: usize::try_from(budget).unwrap_or(usize::MAX),
             state: Mutex::new(State {
@@ -146,6 +150,11 @@ impl<'a> HaloCache<'a> {
     /// Bytes read from the source so far, decoded.
     pub(super) fn decoded(&self) -> u64 {
         self.decoded.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing is held, as it must be when every chunk to do is done.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().entries.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -198,7 +207,7 @@ impl<'a> HaloCache<'a> {
         let mut state = self.lock();
         loop {
             let entry = state.entries.entry(key).or_insert_with(|| Entry {
-                pending: self.touching(index),
+                pending: self.pending(index),
                 reading: false,
                 held: Vec::new(),
             });
@@ -325,26 +334,18 @@ impl<'a> HaloCache<'a> {
         index: &[u64],
         accept: impl Fn(&Region) -> bool,
     ) -> Vec<Region> {
-        let mut boxes: Vec<Region> = Vec::new();
-        let touch: Vec<&[(u64, Range<u64>)]> =
-            self.axes.iter().zip(index).map(|(axis, &s)| axis.touching(s)).collect();
-        let spans: Vec<Range<u64>> = touch.iter().map(|t| 0..t.len() as u64).collect();
         // A storage chunk far larger than a chunk is kept whole: its boxes would cover it anyway.
         const MANY: u64 = 512;
         if self.touching(index) > MANY {
             let whole = self.box_of(index);
             return if accept(&whole) { vec![whole] } else { Vec::new() };
         }
-        let mut chunk: Coords = smallvec::smallvec![0; self.grid.ndim()];
-        product(&spans, &mut |choice| {
-            for (a, &k) in choice.iter().enumerate() {
-                chunk[self.axes[a].driver] = touch[a][k as usize].0;
-            }
-            if self.grid.number_of(&chunk) <= number {
+        let mut boxes: Vec<Region> = Vec::new();
+        self.each_to_do(index, |later, needed| {
+            if later <= number {
                 return;
             }
-            let ranges = choice.iter().enumerate().map(|(a, &k)| touch[a][k as usize].1.clone());
-            let needed = Region::from_ranges(ranges);
+            let needed = needed();
             if accept(&needed) && !boxes.iter().any(|b| b.contains(&needed)) {
                 boxes.retain(|b| !needed.contains(b));
                 boxes.push(needed);
@@ -353,7 +354,7 @@ impl<'a> HaloCache<'a> {
         boxes
     }
 
-    /// Tells that chunk `number` is done: what no later chunk needs is freed.
+    /// Tells that chunk `number`, one of those to do, is done: what no later chunk needs is freed.
     pub(super) fn done(&self, number: u64) {
         let index = self.grid.index_of(number);
         let touched: Vec<&[u64]> =
@@ -405,6 +406,35 @@ impl<'a> HaloCache<'a> {
 
     fn key(&self, index: &[u64]) -> u64 {
         index.iter().zip(&self.storage_counts).fold(0, |k, (&i, &n)| k * n + i)
+    }
+
+    /// Calls `f` with each chunk to do that reads the storage chunk at `index`, by its number, and
+    /// with what it needs of it.
+    fn each_to_do(&self, index: &[u64], mut f: impl FnMut(u64, &dyn Fn() -> Region)) {
+        let touch: Vec<&[(u64, Range<u64>)]> =
+            self.axes.iter().zip(index).map(|(axis, &s)| axis.touching(s)).collect();
+        let spans: Vec<Range<u64>> = touch.iter().map(|t| 0..t.len() as u64).collect();
+        let mut chunk: Coords = smallvec::smallvec![0; self.grid.ndim()];
+        product(&spans, &mut |choice| {
+            for (a, &k) in choice.iter().enumerate() {
+                chunk[self.axes[a].driver] = touch[a][k as usize].0;
+            }
+            let number = self.grid.number_of(&chunk);
+            if self.todo.contains(number) {
+                let ranges = choice.iter().zip(&touch).map(|(&k, t)| t[k as usize].1.clone());
+                f(number, &|| Region::from_ranges(ranges.clone()));
+            }
+        });
+    }
+
+    /// How many of the chunks to do read the storage chunk at `index`.
+    fn pending(&self, index: &[u64]) -> u64 {
+        if self.todo.is_all() {
+            return self.touching(index);
+        }
+        let mut pending = 0;
+        self.each_to_do(index, |_, _| pending += 1);
+        pending
     }
 
     /// How many chunks read the storage chunk at `index`.

@@ -1,14 +1,20 @@
-//! The engine: what a job will cost, and carrying it out on every core.
+//! The engine: what a job will cost, carrying it out on every core, going on after a kill.
 
 mod auto_chunk;
 mod budget;
+mod digest;
 mod executor;
 mod footprint;
 mod halo_cache;
+mod journal;
+mod keeper;
 mod plan;
 mod run_job;
+mod todo;
 
 pub use budget::ByteBudget;
+pub use digest::digest;
 pub use executor::{Control, Progress, for_each_chunk};
+pub use journal::{Journal, Receipt};
 pub use plan::{Memory, Plan, PlanRequest, StorageRequest, plan};
-pub use run_job::{Report, run};
+pub use run_job::{Report, RunOptions, run, run_with};

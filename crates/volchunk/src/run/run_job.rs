@@ -1,21 +1,48 @@
 //! Carrying out a plan.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    ops::Range,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use super::{
     budget::ByteBudget,
     executor::{Control, Progress, catch, for_each_chunk},
-    footprint::visits,
+    footprint::{Visit, visits},
     halo_cache::HaloCache,
+    journal::Journal,
+    keeper::{Keeper, Standing},
     plan::{Plan, stored_span},
+    todo::Todo,
 };
 use crate::{
     Error, ErrorKind, Input, Pipeline, Region, Result, Scratch, Sink, Source, View, ViewMut,
     op::Reader, os,
 };
+
+/// How a run is watched, and what it does about interruptions and failures.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions<'a> {
+    /// How it is watched and stopped.
+    pub control: Control<'a>,
+    /// Receipts of an earlier run of the same job, whose chunks are not computed again, and the
+    /// place for new ones. The sink must then hold what they say: one that was re-opened.
+    pub journal: Option<&'a Journal>,
+    /// The chunks, by number, that this run is responsible for. The output is then not marked
+    /// complete. None: all of them, and then it is.
+    pub part: Option<Range<u64>>,
+    /// Whether to read back what was committed. In any case its existence and size are looked at.
+    pub check: bool,
+    /// How often a chunk that met an I/O error is tried again, after a while that doubles from
+    /// 0.2 s up to 30 s.
+    pub retries: u32,
+    /// Whether the other chunks are computed although one failed.
+    pub keep_going: bool,
+}
 
 /// What a run did.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +51,14 @@ pub struct Report {
     pub chunks: u64,
     /// Output voxels written.
     pub voxels: u64,
+    /// Chunks that an earlier run had committed, and that were left as they were.
+    pub kept: u64,
+    /// Of the chunks computed, those that an earlier run had committed, but whose input has changed
+    /// since.
+    pub input_changed: u64,
+    /// Of the chunks computed, those that an earlier run had committed, but of which something was
+    /// missing or altered.
+    pub damaged: u64,
     /// From the first chunk's start to the output's completion.
     pub elapsed: Duration,
     /// Bytes of input that were decoded, a storage chunk as far as it had to be; borrowed memory
@@ -48,54 +83,263 @@ pub fn run(
     sink: &dyn Sink,
     control: Control<'_>,
 ) -> Result<Report> {
+    run_with(plan, pipeline, sources, sink, &RunOptions { control, ..RunOptions::default() })
+}
+
+/// As [`run`], with a journal to go on with after an interruption, for a part of the chunks, or with
+/// patience for failures.
+///
+/// A chunk is committed in this order: [`Sink::write`], then its receipt. One that is interrupted
+/// before its receipt is computed again, and gives the same voxels.
+///
+/// # Errors
+/// As [`run`]; where the run keeps going, every chunk that failed; a `part` outside of the grid or
+/// of the journal.
+pub fn run_with(
+    plan: &Plan,
+    pipeline: &Pipeline,
+    sources: &[&dyn Source],
+    sink: &dyn Sink,
+    options: &RunOptions<'_>,
+) -> Result<Report> {
     check(plan, pipeline, sources, sink)?;
-    let started = Instant::now();
     let grid = &plan.grid;
-    let caches = caches(plan, pipeline, sources);
+    let range = options.part.clone().unwrap_or(0..grid.len());
+    check_part(&range, grid.len(), options.journal)?;
+    let started = Instant::now();
+    let todo = Todo::new(range, grid.len(), options.journal);
+    let visits = visits(pipeline, grid);
     // Holds the cap even for a plan whose number of workers was raised by hand.
     let memory = plan.memory;
-    let budget = ByteBudget::new(memory.cap.saturating_sub(memory.base + memory.halo_cache));
-    let plain = AtomicU64::new(0);
-    let (chunks_done, voxels_done) = (AtomicU64::new(0), AtomicU64::new(0));
-    let voxels = grid.domain().voxels();
-    for_each_chunk(
-        grid.len(),
-        plan.workers,
-        control.cancel,
-        |_| Ok(Scratch::with_limit(plan.memory.per_worker)),
-        |scratch, number| {
-            let _permit = budget.acquire(plan.memory.per_worker, control.cancel)?;
-            let core = grid.core(&grid.index_of(number));
-            let reader = ChunkReader { number, sources, caches: &caches, plain: &plain };
-            let place = core.relative_to(grid.domain().start());
-            catch(|| {
-                let buffer = pipeline.compute_from(&reader, &core, scratch)?;
-                sink.write(&place, buffer.view(), scratch)?;
-                scratch.give(buffer);
-                Ok(())
-            })
-            .unwrap_or_else(|text| Err(Error::data(format!("internal error: {text}"))))
-            .map_err(|e| name_chunk(e, &grid.index_of(number), &core))?;
-            caches.iter().flatten().for_each(|cache| cache.done(number));
-            (control.progress)(Progress {
-                chunks_done: chunks_done.fetch_add(1, Ordering::Relaxed) + 1,
-                chunks: grid.len(),
-                voxels_done: voxels_done.fetch_add(core.voxels(), Ordering::Relaxed)
-                    + core.voxels(),
-                voxels,
-            });
-            Ok(())
+    let job = Job {
+        plan,
+        pipeline,
+        sources,
+        sink,
+        options,
+        caches: caches(plan, &todo, &visits, sources),
+        todo: &todo,
+        keeper: options
+            .journal
+            .map(|journal| Keeper::new(journal, sources, sink, &visits, options.check)),
+        budget: ByteBudget::new(memory.cap.saturating_sub(memory.base + memory.halo_cache)),
+        counts: Counts::default(),
+        failures: Mutex::default(),
+        voxels: match &options.part {
+            None => grid.domain().voxels(),
+            Some(part) => part.clone().map(|n| grid.core(&grid.index_of(n)).voxels()).sum(),
         },
+    };
+    if let Some(journal) = options.journal {
+        journal.begin()?;
+    }
+    let first = todo.range().start;
+    for_each_chunk(
+        todo.range().end - first,
+        plan.workers,
+        options.control.cancel,
+        |_| Ok(job.scratch()),
+        |scratch, k| job.chunk(scratch, first + k),
     )?;
-    sink.finish()?;
-    let cached: u64 = caches.iter().flatten().map(HaloCache::decoded).sum();
-    Ok(Report {
-        chunks: grid.len(),
-        voxels,
-        elapsed: started.elapsed(),
-        decoded_bytes: cached + plain.into_inner(),
-        peak_memory: os::peak_resident_memory(),
-    })
+    job.failed()?;
+    debug_assert!(job.caches.iter().flatten().all(HaloCache::is_empty));
+    if options.part.is_none() {
+        sink.finish()?;
+    }
+    Ok(job.report(started))
+}
+
+/// A run under way.
+struct Job<'a> {
+    plan: &'a Plan,
+    pipeline: &'a Pipeline,
+    sources: &'a [&'a dyn Source],
+    sink: &'a dyn Sink,
+    options: &'a RunOptions<'a>,
+    caches: Vec<Option<HaloCache<'a>>>,
+    todo: &'a Todo,
+    keeper: Option<Keeper<'a>>,
+    budget: ByteBudget,
+    counts: Counts,
+    /// Chunks that failed, where the others go on.
+    failures: Mutex<Vec<(u64, Error)>>,
+    /// Voxels of all chunks that the run is responsible for.
+    voxels: u64,
+}
+
+/// What was done so far.
+#[derive(Default)]
+struct Counts {
+    /// Chunks that are committed, by this run or before it.
+    chunks: AtomicU64,
+    voxels: AtomicU64,
+    /// Of these, those that were before.
+    kept: AtomicU64,
+    kept_voxels: AtomicU64,
+    input_changed: AtomicU64,
+    damaged: AtomicU64,
+    /// Decoded without a cache.
+    plain: AtomicU64,
+}
+
+/// Adds to a counter; its new value.
+fn add(counter: &AtomicU64, n: u64) -> u64 {
+    counter.fetch_add(n, Ordering::Relaxed) + n
+}
+
+impl Job<'_> {
+    fn scratch(&self) -> Scratch {
+        Scratch::with_limit(self.plan.memory.per_worker)
+    }
+
+    /// Sees to it that chunk `number` is committed, or known to have failed.
+    fn chunk(&self, scratch: &mut Scratch, number: u64) -> Result<()> {
+        let grid = &self.plan.grid;
+        let index = grid.index_of(number);
+        let core = grid.core(&index);
+        let place = core.relative_to(grid.domain().start());
+        let cancel = self.options.control.cancel;
+        let _permit = self.budget.acquire(self.plan.memory.per_worker, cancel)?;
+        let at = ChunkAt { number, index: &index, core: &core, place: &place };
+        let result = self.patiently(scratch, |scratch| self.attempt(scratch, &at));
+        // Whatever became of it, nothing is kept for it any more.
+        if self.todo.contains(number) {
+            self.caches.iter().flatten().for_each(|cache| cache.done(number));
+        }
+        if let Err(e) = result {
+            let error = name_chunk(e, &index, &core);
+            if error.is_cancelled() {
+                return Err(error);
+            }
+            if let Some(keeper) = &self.keeper {
+                keeper.fail(number);
+            }
+            if !self.options.keep_going {
+                return Err(error);
+            }
+            let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            failures.push((number, error));
+            return Ok(());
+        }
+        let range = self.todo.range();
+        (self.options.control.progress)(Progress {
+            chunks_done: add(&self.counts.chunks, 1),
+            chunks: range.end - range.start,
+            voxels_done: add(&self.counts.voxels, core.voxels()),
+            voxels: self.voxels,
+            voxels_kept: self.counts.kept_voxels.load(Ordering::Relaxed),
+        });
+        Ok(())
+    }
+
+    /// Calls `work` again after an I/O error, as often as the run has patience for.
+    fn patiently(
+        &self,
+        scratch: &mut Scratch,
+        work: impl Fn(&mut Scratch) -> Result<()>,
+    ) -> Result<()> {
+        const FIRST: Duration = Duration::from_millis(200);
+        const LONGEST: Duration = Duration::from_secs(30);
+        let mut pause = FIRST;
+        let mut left = self.options.retries;
+        loop {
+            let error = match work(scratch) {
+                Ok(()) => return Ok(()),
+                Err(e) => e,
+            };
+            // Buffers that were on the way are lost to it.
+            *scratch = self.scratch();
+            if left == 0 || error.kind() != ErrorKind::Io {
+                return Err(error);
+            }
+            left -= 1;
+            let until = Instant::now() + pause;
+            while Instant::now() < until {
+                if self.options.control.cancel.load(Ordering::Relaxed) {
+                    return Err(error);
+                }
+                std::thread::sleep(pause.min(Duration::from_millis(50)));
+            }
+            pause = (pause * 2).min(LONGEST);
+        }
+    }
+
+    /// Commits a chunk, unless it is and stands.
+    fn attempt(&self, scratch: &mut Scratch, at: &ChunkAt<'_>) -> Result<()> {
+        let standing = match &self.keeper {
+            Some(keeper) => keeper.standing(at.number, at.index, at.place, scratch)?,
+            None => Standing::Missing,
+        };
+        if standing == Standing::Stands {
+            add(&self.counts.kept, 1);
+            add(&self.counts.kept_voxels, at.core.voxels());
+            return Ok(());
+        }
+        catch(|| self.compute(scratch, at))
+            .unwrap_or_else(|text| Err(Error::data(format!("internal error: {text}"))))?;
+        match standing {
+            Standing::InputChanged => add(&self.counts.input_changed, 1),
+            Standing::Damaged => add(&self.counts.damaged, 1),
+            Standing::Missing | Standing::Stands => 0,
+        };
+        Ok(())
+    }
+
+    fn compute(&self, scratch: &mut Scratch, at: &ChunkAt<'_>) -> Result<()> {
+        let stamp = self.keeper.as_ref().map(|keeper| keeper.stamp(at.index)).transpose()?;
+        // The caches count on those alone that were to do from the start.
+        let caches = if self.todo.contains(at.number) { &self.caches[..] } else { &[] };
+        let (sources, plain) = (self.sources, &self.counts.plain);
+        let reader = ChunkReader { number: at.number, sources, caches, plain };
+        let buffer = self.pipeline.compute_from(&reader, at.core, scratch)?;
+        self.sink.write(at.place, buffer.view(), scratch)?;
+        if let (Some(keeper), Some(stamp)) = (&self.keeper, stamp) {
+            keeper.commit(at.number, at.place, stamp, &buffer)?;
+        }
+        scratch.give(buffer);
+        Ok(())
+    }
+
+    /// The error that tells all chunks that failed, if any did.
+    fn failed(&self) -> Result<()> {
+        const SHOWN: usize = 20;
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.sort_by_key(|(number, _)| *number);
+        let Some((_, first)) = failures.first() else { return Ok(()) };
+        let range = self.todo.range();
+        let mut text = format!("{} of {} chunks failed:", failures.len(), range.end - range.start);
+        for (_, error) in failures.iter().take(SHOWN) {
+            text += &format!("\n  {error}");
+        }
+        if failures.len() > SHOWN {
+            text += &format!("\n  and {} more", failures.len() - SHOWN);
+        }
+        Err(Error::new(first.kind(), text))
+    }
+
+    fn report(&self, started: Instant) -> Report {
+        let counts = &self.counts;
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let cached: u64 = self.caches.iter().flatten().map(HaloCache::decoded).sum();
+        Report {
+            chunks: get(&counts.chunks) - get(&counts.kept),
+            voxels: get(&counts.voxels) - get(&counts.kept_voxels),
+            kept: get(&counts.kept),
+            input_changed: get(&counts.input_changed),
+            damaged: get(&counts.damaged),
+            elapsed: started.elapsed(),
+            decoded_bytes: cached + get(&counts.plain),
+            peak_memory: os::peak_resident_memory(),
+        }
+    }
+}
+
+/// One chunk: its number, its index in the grid, its core in the result, its place in the output.
+struct ChunkAt<'a> {
+    number: u64,
+    index: &'a [u64],
+    core: &'a Region,
+    place: &'a Region,
 }
 
 /// The failing chunk by index and region; a cancellation is nobody's fault.
@@ -134,13 +378,28 @@ fn check(plan: &Plan, pipeline: &Pipeline, sources: &[&dyn Source], sink: &dyn S
     Ok(())
 }
 
+/// Refuses a part that is not one of the grid, or not the journal's.
+fn check_part(range: &Range<u64>, count: u64, journal: Option<&Journal>) -> Result<()> {
+    if range.start > range.end || range.end > count {
+        return Err(Error::argument(format!(
+            "the part is chunks {range:?} of a grid of {count}; legal: a range within 0..{count}"
+        )));
+    }
+    match journal.map(Journal::chunks) {
+        Some(own) if own != *range => Err(Error::argument(format!(
+            "the journal is that of chunks {own:?}, the run of chunks {range:?}; legal: the same"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// A halo cache for each source that gains by one, the budget shared evenly.
 fn caches<'a>(
     plan: &'a Plan,
-    pipeline: &Pipeline,
+    todo: &'a Todo,
+    visits: &[Visit],
     sources: &[&'a dyn Source],
 ) -> Vec<Option<HaloCache<'a>>> {
-    let visits = visits(pipeline, &plan.grid);
     let share = plan.memory.halo_cache / sources.len().max(1) as u64;
     (0..sources.len())
         .map(|i| {
@@ -148,7 +407,7 @@ fn caches<'a>(
             // Two steps that read one source need different regions: that one goes without.
             match (reads.next(), reads.next()) {
                 (Some(visit), None) => {
-                    HaloCache::new(sources[i], &plan.grid, &visit.footprint, share)
+                    HaloCache::new(sources[i], &plan.grid, todo, &visit.footprint, share)
                 }
                 _ => None,
             }
@@ -176,7 +435,7 @@ impl Reader for ChunkReader<'_> {
         out: ViewMut<'_>,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        match &self.caches[source] {
+        match self.caches.get(source).and_then(Option::as_ref) {
             Some(cache) => cache.read(self.number, region, out, scratch),
             None => {
                 let info = self.sources[source].info();

@@ -1,7 +1,7 @@
 //! Where voxels come from and where they go: the traits that every format implements.
 
 use super::{Scratch, View, ViewMut, VolumeInfo};
-use crate::{Result, geometry::Region};
+use crate::{Error, Result, geometry::Region};
 
 /// A volume that can be read by region, from many threads at once.
 pub trait Source: Send + Sync {
@@ -28,6 +28,17 @@ pub trait Source: Send + Sync {
         0
     }
 
+    /// Tells whether what `region` is stored in has changed: the same number as before, as long as
+    /// the files behind it keep their sizes and times. 0 where all of the volume is one object,
+    /// whose changes its owner sees.
+    ///
+    /// # Errors
+    /// I/O other than that a file is missing.
+    fn stamp(&self, region: &Region) -> Result<u64> {
+        let _ = region;
+        Ok(0)
+    }
+
     /// Bytes read from files so far; 0 for memory.
     fn bytes_read(&self) -> u64 {
         0
@@ -47,6 +58,26 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// I/O; names the file.
     fn write(&self, region: &Region, data: View<'_>, scratch: &mut Scratch) -> Result<()>;
+
+    /// Bytes that the files of `region` have, of what was written there: the same number as long
+    /// as nothing of it is missing. 0 where there are no files.
+    ///
+    /// # Errors
+    /// I/O other than that a file is missing.
+    fn stored_bytes(&self, region: &Region) -> Result<u64> {
+        let _ = region;
+        Ok(0)
+    }
+
+    /// Reads back into `out` what was written to `region`.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where it cannot be read; what was damaged
+    /// since; I/O.
+    fn read_back(&self, region: &Region, out: ViewMut<'_>, scratch: &mut Scratch) -> Result<()> {
+        let _ = (region, out, scratch);
+        Err(Error::unsupported("this output cannot be read back"))
+    }
 
     /// Marks the output complete. Called once, after every region was written.
     ///

@@ -296,7 +296,7 @@ fn a_full_disk_leaves_no_chunk() {
     let path = folder.path().join("a.zarr");
     let mut info = VolumeInfo::new(&[4, 4], Dtype::U8);
     info.storage = Some(StorageGrid { chunk: [2u64, 2][..].into(), shard: None });
-    let sink = create(&path, &info, &CreateOptions::default()).unwrap();
+    let sink = create(&path, &info, &CreateOptions::default(), false).unwrap();
     fs::write(path.join("0/c"), "in the way").unwrap();
     let data = Buffer::from_slice(&[2, 2], &[1u8, 2, 3, 4]);
     let e = sink.write(&Region::new([0, 0], [2, 2]), data.view(), &mut Scratch::new()).unwrap_err();

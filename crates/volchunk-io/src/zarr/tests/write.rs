@@ -63,7 +63,7 @@ proptest! {
         let path = folder.path().join("out.zarr");
         let mut info = VolumeInfo::new(&shape, case.dtype);
         info.storage = storage(&chunk, case.sharded.then_some(&shard));
-        let sink = create(&path, &info, &CreateOptions::default()).unwrap();
+        let sink = create(&path, &info, &CreateOptions::default(), false).unwrap();
         if case.gathered {
             // The same voxels, stored with the axes reversed.
             let order: Vec<usize> = (0..shape.len()).rev().collect();
@@ -100,10 +100,10 @@ fn complete_only_after_finish() {
             CreateOptions { attributes: Some(json!({"job": {"op": "x"}})), ..Default::default() };
         let info = VolumeInfo::new(shape, Dtype::U16);
         assert_eq!(ome_describable(&info), shape.len() == 2);
-        let sink = create(&path, &info, &options).unwrap();
+        let sink = create(&path, &info, &options, false).unwrap();
         let before = attributes(&path).unwrap().unwrap();
         assert_eq!((&before["complete"], &before["job"]["op"]), (&json!(false), &json!("x")));
-        let e = create(&path, &info, &options).err().unwrap();
+        let e = create(&path, &info, &options, false).err().unwrap();
         assert_eq!(e.kind(), ErrorKind::Exists);
         sink.finish().unwrap();
         let after = attributes(&path).unwrap().unwrap();
@@ -135,7 +135,7 @@ fn axes_survive() {
             names.chars().enumerate().map(|(k, n)| axis(&n.to_string(), 1.5, k as f64)).collect();
         info.storage = storage(&vec![2; names.len()], None);
         let path = folder.path().join(format!("{i}.zarr"));
-        create(&path, &info, &CreateOptions::default()).unwrap();
+        create(&path, &info, &CreateOptions::default(), false).unwrap();
         assert_eq!(open(&path).unwrap().info(), &info);
     }
 }
@@ -154,7 +154,8 @@ fn misaligned_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut info = VolumeInfo::new(&[10, 10], Dtype::U8);
     info.storage = storage(&[2, 2], Some(&[4, 4]));
-    let sink = create(&folder.path().join("a.zarr"), &info, &CreateOptions::default()).unwrap();
+    let sink =
+        create(&folder.path().join("a.zarr"), &info, &CreateOptions::default(), false).unwrap();
     let try_write = |region: Region| {
         let data = Buffer::zeros(region.shape(), Dtype::U8);
         sink.write(&region, data.view(), &mut Scratch::new())
@@ -184,14 +185,14 @@ fn impossible_outputs_are_refused() {
         info(&[4, 4], storage(&[3, 4], Some(&[4, 4]))),
         info(&[huge, huge >> 20], storage(&[huge, huge], None)),
     ] {
-        let e = create(&path, &bad, &CreateOptions::default()).err().unwrap();
+        let e = create(&path, &bad, &CreateOptions::default(), false).err().unwrap();
         assert!(e.to_string().contains("a.zarr"), "{e}");
         assert!(!path.exists(), "{bad:?}");
     }
     let options = CreateOptions { zstd_level: Some(1000), ..Default::default() };
-    assert!(create(&path, &info(&[4, 4], None), &options).is_err());
+    assert!(create(&path, &info(&[4, 4], None), &options, false).is_err());
     let missing = folder.path().join("no/such/folder.zarr");
-    let e = create(&missing, &info(&[4, 4], None), &CreateOptions::default()).err().unwrap();
+    let e = create(&missing, &info(&[4, 4], None), &CreateOptions::default(), false).err().unwrap();
     assert_eq!(e.kind(), ErrorKind::Io);
 }
 
@@ -246,7 +247,7 @@ fn outputs_for_zarr_python() {
                 let mut info = VolumeInfo::new(shape, dtype);
                 info.storage = storage(chunk, sharded.then_some(shard));
                 let path = folder.join(format!("{dtype}-{}-{sharded}.zarr", shape.len()));
-                let sink = create(&path, &info, &CreateOptions::default()).unwrap();
+                let sink = create(&path, &info, &CreateOptions::default(), false).unwrap();
                 write_all(&*sink, &voxels(shape, dtype), if sharded { shard } else { chunk });
                 sink.finish().unwrap();
             }

@@ -1,0 +1,399 @@
+//! Going on: with what is missing, with what failed, with what is not what it was; in parts.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod util;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+use util::{Dir, voxels};
+
+const OP: [&str; 5] = ["--op", "gaussian:sigma=1.5", "--chunk", "8,16,16", "--op"];
+const LAST: &str = "multiply:value=3";
+
+fn run<'a>(input: &'a str, output: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["run", input, output], &OP[..], &[LAST], more].concat()
+}
+
+fn status(dir: &Dir, output: &str) -> Value {
+    serde_json::from_str(&dir.call(&["status", output, "--json"]).done().stdout).unwrap()
+}
+
+/// A Zarr of 3 × 3 × 3 storage chunks.
+fn input(dir: &Dir) {
+    dir.volume("flat.npy", &[24, 48, 48]);
+    dir.call(&["convert", "flat.npy", "in.zarr", "--chunk", "8,16,16"]).done();
+}
+
+fn stored(dir: &Dir, place: &str) -> PathBuf {
+    dir.path("in.zarr/0/c").join(place)
+}
+
+/// Leaves an output of 27 chunks without those 8 that read the input's storage chunk 0/0/0.
+fn interrupted(dir: &Dir, output: &str) -> String {
+    let bad = stored(dir, "0/0/0");
+    let good = fs::read(&bad).unwrap();
+    fs::write(&bad, &good[..good.len() / 2]).unwrap();
+    let error = dir.call(&run("in.zarr", output, &["--keep-going"])).refused(
+        1,
+        &["8 of 27 chunks failed", "chunk (0, 0, 0) at [0:8, 0:16, 0:16]", "chunk (1, 1, 1)"],
+    );
+    fs::write(&bad, &good).unwrap();
+    error.stderr
+}
+
+#[test]
+fn failed_chunks_are_listed_and_alone_run_again() {
+    let dir = Dir::new();
+    input(&dir);
+    dir.call(&run("in.zarr", "whole.npy", &[])).done();
+    for output in ["out.zarr", "out.npy", "out.tif"] {
+        let error = interrupted(&dir, output);
+        assert!(error.contains("the same command goes on"), "{error}");
+        let found = status(&dir, output);
+        assert_eq!((&found["complete"], &found["chunks"]), (&false.into(), &27.into()));
+        assert_eq!((&found["done"], &found["missing"]), (&19.into(), &0.into()));
+        assert_eq!(found["failed"][7]["chunk"], serde_json::json!([1, 1, 1]));
+        assert_eq!(found["failed"][0]["region"], serde_json::json!([[0, 8], [0, 16], [0, 16]]));
+        let text = dir.call(&["status", output]).done().stdout;
+        for part in ["unfinished", "19 of 27 done (70.4 %), 8 failed, 0 missing", "[8:16, 16:32"] {
+            assert!(text.contains(part), "'{part}' is not in: {text}");
+        }
+        let text = dir.call(&run("in.zarr", output, &[])).done().stdout;
+        assert!(text.contains("in 8 chunks") && text.contains(" 19 chunks were done"), "{text}");
+        assert!(voxels(&dir.path(output)).bytes() == voxels(&dir.path("whole.npy")).bytes());
+        let found = status(&dir, output);
+        assert_eq!((&found["complete"], &found["done"]), (&true.into(), &27.into()));
+    }
+    dir.call(&["status", "none.npy"]).refused(1, &["none.npy", "no such output"]);
+}
+
+#[test]
+fn another_job_is_refused_with_what_differs() {
+    let dir = Dir::new();
+    input(&dir);
+    for output in ["out.zarr", "out.npy"] {
+        interrupted(&dir, output);
+        let refused = |args: &[&str], words: &[&str]| {
+            dir.call(args).refused(1, &[&[output, "unfinished", "--force"], words].concat());
+        };
+        let args = ["run", "in.zarr", output, "--op", "clip:max=9"];
+        refused(&args, &["ops: gaussian:sigma=1.5:boundary=reflect multiply", "clip:max=9 here"]);
+        refused(&run("flat.npy", output, &[]), &["input:", "in.zarr there", "flat.npy here"]);
+        refused(&run("in.zarr", output, &["--roi", ":20,:,:"]), &["region: not given there"]);
+        refused(&run("in.zarr", output, &["--voxel-size", "2"]), &["voxel size:", "[2.0] here"]);
+        let other: Vec<&str> = run("in.zarr", output, &[])
+            .into_iter()
+            .map(|a| if a == OP[3] { "8,16,8" } else { a })
+            .collect();
+        refused(&other, &["chunk: [8, 16, 16] there, [8, 16, 8] here"]);
+        // Without --chunk the one that was begun with stays, whatever would be chosen now.
+        let any: Vec<&str> =
+            run("in.zarr", output, &[]).into_iter().filter(|a| !OP[2..4].contains(a)).collect();
+        let text = dir.call(&any).done().stdout;
+        assert!(text.contains("in 8 chunks of 8 × 16 × 16"), "{text}");
+        interrupted_again(&dir, output);
+        refused(&run("in.zarr", output, &[]), &["the input in.zarr changed since it was begun"]);
+    }
+}
+
+/// Leaves the output without its end, and an input whose metadata was written anew.
+fn interrupted_again(dir: &Dir, output: &str) {
+    fs::remove_dir_all(dir.path("in.zarr")).unwrap();
+    dir.call(&["convert", "flat.npy", "in.zarr", "--chunk", "8,16,16", "--force"]).done();
+    match output {
+        "out.zarr" => {
+            let root = dir.path("out.zarr/zarr.json");
+            let text = fs::read_to_string(&root).unwrap();
+            fs::write(&root, text.replace("\"complete\": true", "\"complete\": false")).unwrap();
+        }
+        _ => fs::rename(dir.path(output), dir.path(&format!("{output}.partial"))).unwrap(),
+    }
+}
+
+/// A storage chunk of the input is written anew in place between two runs: what read it is computed
+/// again, and the result is that of the input as it is now.
+#[test]
+fn an_input_that_changes_in_place_is_noticed() {
+    let dir = Dir::new();
+    input(&dir);
+    for output in ["out.zarr", "out.npy"] {
+        interrupted(&dir, output);
+        let other = fs::read(stored(&dir, "0/1/1")).unwrap();
+        let target = stored(&dir, "2/2/2");
+        assert_ne!(fs::read(&target).unwrap(), other);
+        fs::write(&target, &other).unwrap();
+        let text = dir.call(&run("in.zarr", output, &[])).done().stdout;
+        // Of the 8 chunks that read it, 7 were done.
+        assert!(text.contains("12 chunks were done before, and stand"), "{text}");
+        assert!(text.contains("7 that were done were computed anew: their input"), "{text}");
+        dir.call(&run("in.zarr", "whole.npy", &["--force"])).done();
+        assert!(voxels(&dir.path(output)).bytes() == voxels(&dir.path("whole.npy")).bytes());
+        fs::remove_file(&target).unwrap();
+        dir.call(&["convert", "flat.npy", "in.zarr", "--chunk", "8,16,16", "--force"]).done();
+    }
+}
+
+/// What is altered or lost behind our back: size and existence are looked at when a run goes on,
+/// voxels with --check.
+#[test]
+fn damage_is_found_and_mended() {
+    let dir = Dir::new();
+    input(&dir);
+    dir.call(&run("in.zarr", "whole.npy", &[])).done();
+    let whole = voxels(&dir.path("whole.npy"));
+    for output in ["out.zarr", "out.npy", "out.tif"] {
+        dir.call(&run("in.zarr", output, &[])).done();
+        let place = dir.path(output);
+        let victim = if output == "out.zarr" { place.join("0/c/1/1/1") } else { place.clone() };
+        flip(&victim);
+        assert!(dir.call(&run("in.zarr", output, &[])).done().stdout.contains("already complete"));
+        let check = || dir.call(&run("in.zarr", output, &["--check"])).done().stdout;
+        let text = check();
+        assert!(text.contains("26 chunks were done before, and stand"), "{text}");
+        assert!(text.contains("1 that were done were computed anew: what was written"), "{text}");
+        assert!(voxels(&place).bytes() == whole.bytes(), "{output}");
+        assert_eq!(status(&dir, output)["complete"], true);
+        let text = check();
+        assert!(text.contains("complete. 27 chunks were done before, and stand"), "{text}");
+        if output == "out.zarr" {
+            // Gone, and cut short: found without reading.
+            interrupt(&dir, output);
+            fs::remove_file(&victim).unwrap();
+            fs::File::options()
+                .write(true)
+                .open(place.join("0/c/2/0/0"))
+                .unwrap()
+                .set_len(9)
+                .unwrap();
+        } else {
+            interrupt(&dir, output);
+            let partial = dir.path(&format!("{output}.partial"));
+            let file = fs::File::options().write(true).open(partial).unwrap();
+            // The last rows of the last two chunks.
+            file.set_len(file.metadata().unwrap().len() - 20 * 4).unwrap();
+        }
+        let text = dir.call(&run("in.zarr", output, &[])).done().stdout;
+        assert!(text.contains("25 chunks were done before, and stand"), "{text}");
+        assert!(text.contains("2 that were done were computed anew: what was written"), "{text}");
+        assert!(voxels(&place).bytes() == whole.bytes(), "{output}");
+    }
+    // Without a journal there is nothing to check by.
+    fs::remove_dir_all(dir.path("out.zarr.volchunk")).unwrap();
+    dir.call(&run("in.zarr", "out.zarr", &["--check"])).refused(1, &["no journal"]);
+}
+
+/// Flips bits in the middle of a file, in place, its length unchanged.
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x55;
+    fs::write(path, bytes).unwrap();
+}
+
+/// The state of a run that is killed just before it marks its output complete.
+fn interrupt(dir: &Dir, output: &str) {
+    match output.ends_with(".zarr") {
+        true => {
+            let root = dir.path(output).join("zarr.json");
+            let text = fs::read_to_string(&root).unwrap();
+            assert!(text.contains("\"complete\": true"));
+            fs::write(&root, text.replace("\"complete\": true", "\"complete\": false")).unwrap();
+        }
+        false => {
+            let partial = dir.path(&format!("{output}.partial"));
+            fs::rename(dir.path(output), partial).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_run_killed_at_its_end_only_ends() {
+    let dir = Dir::new();
+    input(&dir);
+    for output in ["out.zarr", "out.npy", "out.tif"] {
+        dir.call(&run("in.zarr", output, &[])).done();
+        let before = voxels(&dir.path(output));
+        interrupt(&dir, output);
+        assert_eq!(status(&dir, output)["complete"], false);
+        let text = dir.call(&run("in.zarr", output, &[])).done().stdout;
+        assert!(text.contains("complete. 27 chunks were done before, and stand"), "{text}");
+        assert!(voxels(&dir.path(output)).bytes() == before.bytes());
+        // As is one of another version's.
+        interrupt(&dir, output);
+        let journal = dir.path(&format!("{output}.volchunk/0.journal"));
+        fs::write(&journal, "volchunk\u{2}\0\0\0 of the future, and long enough for a header")
+            .unwrap();
+        dir.call(&run("in.zarr", output, &[])).refused(1, &["0.journal", "version 2", "version 1"]);
+        dir.call(&run("in.zarr", output, &["--force"])).done();
+    }
+}
+
+#[test]
+fn a_pyramid_goes_on_level_by_level() {
+    let dir = Dir::new();
+    dir.volume("in.npy", &[4, 1040, 520]);
+    let args = ["convert", "in.npy", "out.zarr", "--pyramid", "--voxel-size", "5,2,2"];
+    dir.call(&[&args[..], &["--chunk", "4,130,130"]].concat()).done();
+    let level = |k: usize| voxels(&dir.path(&format!("out.zarr/{k}")));
+    let before: Vec<_> = (0..4).map(level).collect();
+    assert_eq!(status(&dir, "out.zarr")["shares"].as_array().unwrap().len(), 4);
+    let files = ["0/c/0/3/1", "1/c/0/0/0"];
+    for lost in files {
+        interrupt(&dir, "out.zarr");
+        let path = dir.path("out.zarr").join(lost);
+        fs::remove_file(&path).unwrap();
+        let text = dir.call(&args).done().stdout;
+        assert!(text.contains("gone or altered"), "{lost}: {text}");
+        assert!((0..4).all(|k| level(k).bytes() == before[k].bytes()), "{lost}");
+    }
+    interrupt(&dir, "out.zarr");
+    dir.call(&["convert", "in.npy", "out.zarr"]).refused(1, &["levels: a pyramid there, one here"]);
+    let part = [&args[..], &["--part", "0/2"]].concat();
+    dir.call(&part).refused(2, &["--part 0/2", "pyramid"]);
+}
+
+#[test]
+fn parts_make_the_whole() {
+    let dir = Dir::new();
+    input(&dir);
+    dir.call(&run("in.zarr", "whole.npy", &[])).done();
+    for output in ["out.zarr", "out.npy", "out.tif"] {
+        let part = |part: &str| dir.call(&run("in.zarr", output, &["--part", part]));
+        let finish = || dir.call(&["finish", output]);
+        finish().refused(1, &[output]);
+        let text = part("2/3").done().stdout;
+        assert!(text.contains("9 chunks") && text.contains("volchunk finish"), "{text}");
+        part("0/3").done();
+        assert_eq!(status(&dir, output)["missing"], 9);
+        finish().refused(1, &[output, "part 1/3 was not begun"]);
+        part("0/2").refused(1, &["is written in 3 parts", "overlap", "--part i/3"]);
+        dir.call(&run("in.zarr", output, &[])).refused(1, &["is written in 3 parts", "--part i/3"]);
+        let again = part("0/3").done().stdout;
+        assert!(again.contains("9 chunks were done before, and stand"), "{again}");
+        part("1/3").done();
+        assert_eq!(status(&dir, output)["complete"], false);
+        assert!(finish().done().stdout.contains("complete. 27 chunks were done before"));
+        assert!(finish().done().stdout.contains("already complete"));
+        assert!(voxels(&dir.path(output)).bytes() == voxels(&dir.path("whole.npy")).bytes());
+        assert!(part("1/3").done().stdout.contains("already complete"));
+        dir.call(&run("in.zarr", output, &["--force"])).done();
+        let kept: Vec<String> = fs::read_dir(dir.path(&format!("{output}.volchunk")))
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert!(kept.iter().all(|name| !name.starts_with("part")), "{kept:?}");
+        part("1/3").done();
+        // Begun as a whole, it is no output in parts.
+        interrupt(&dir, output);
+        part("1/3").refused(1, &["begun as a whole", "without --part"]);
+        finish().refused(1, &[output, "not written in parts"]);
+    }
+    for bad in ["3/3", "1", "a/b", "-1/2", "0/0"] {
+        dir.call(&run("in.zarr", "bad.npy", &["--part", bad]))
+            .refused(2, &["--part", "0 <= i < n"]);
+    }
+}
+
+/// A lost chunk of a part is found by finish, and computed again.
+#[test]
+fn finish_mends_what_is_lost() {
+    let dir = Dir::new();
+    input(&dir);
+    dir.call(&run("in.zarr", "whole.npy", &[])).done();
+    for part in ["0/2", "1/2"] {
+        dir.call(&run("in.zarr", "out.zarr", &["--part", part, "--durable", "chunk"])).done();
+    }
+    fs::remove_file(dir.path("out.zarr/0/c/2/2/2")).unwrap();
+    let text = dir.call(&["finish", "out.zarr"]).done().stdout;
+    assert!(text.contains("1 that were done were computed anew"), "{text}");
+    assert!(voxels(&dir.path("out.zarr")).bytes() == voxels(&dir.path("whole.npy")).bytes());
+}
+
+/// A limit on file length, and a file system that is full: the run fails, and goes on where there is
+/// room.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_survived() {
+    use std::process::Command;
+    let dir = Dir::new();
+    input(&dir);
+    dir.call(&run("in.zarr", "whole.npy", &[])).done();
+    let whole = voxels(&dir.path("whole.npy"));
+    for output in ["out.npy", "out.tif"] {
+        let command = run("in.zarr", output, &["--workers", "1"]).join(" ");
+        // SIGXFSZ ignored, the write reports EFBIG. The file has its whole length from the start, so
+        // that is what fails; then half of it is there.
+        let script = |blocks: u32| {
+            format!(
+                "trap '' XFSZ; ulimit -f {blocks}; exec {} {command}",
+                env!("CARGO_BIN_EXE_volchunk")
+            )
+        };
+        let call = |blocks| {
+            let mut sh = Command::new("sh");
+            util::Outcome::of(
+                sh.args(["-c", &script(blocks)]).current_dir(dir.path("")).output().unwrap(),
+            )
+        };
+        call(8).refused(1, &[output]);
+        call(8).refused(1, &[output]);
+        dir.call(&run("in.zarr", output, &[])).done();
+        assert!(voxels(&dir.path(output)).bytes() == whole.bytes());
+    }
+    let small = dir.path("small");
+    fs::create_dir(&small).unwrap();
+    let mount = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=160k", "tmpfs"])
+        .arg(&small)
+        .output();
+    if !mount.is_ok_and(|o| o.status.success()) {
+        eprintln!("skipped: a small tmpfs needs the right to mount one");
+        return;
+    }
+    let results = ["small/out.zarr", "small/out.npy"].map(|output| {
+        let full = dir.call(&run("in.zarr", output, &["--workers", "1", "--retries", "1"]));
+        let status = dir.call(&["status", output]);
+        let remount = |size: &str| {
+            Command::new("mount").args(["-o", &format!("remount,size={size}")]).arg(&small).status()
+        };
+        remount("8m").unwrap();
+        let then = dir.call(&run("in.zarr", output, &[]));
+        let same = then.code == Some(0) && voxels(&dir.path(output)).bytes() == whole.bytes();
+        fs::remove_dir_all(dir.path(output))
+            .or_else(|_| fs::remove_file(dir.path(output)))
+            .unwrap();
+        remount("160k").unwrap();
+        (full, status, then, same)
+    });
+    assert!(Command::new("umount").arg(&small).status().unwrap().success());
+    for (full, status, then, same) in results {
+        full.refused(1, &["No space left", "small/out"]);
+        assert!(status.done().stdout.contains("unfinished"));
+        assert!(then.done().stdout.contains("were done before"));
+        assert!(same);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = Dir::new();
+    input(&dir);
+    let folder = dir.path("fixed");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
+    if fs::write(folder.join("probe"), "").is_ok() {
+        eprintln!("skipped: this user may write everywhere");
+        return;
+    }
+    for output in ["fixed/out.zarr", "fixed/out.npy"] {
+        dir.call(&run("in.zarr", output, &[])).refused(1, &[output, "ermission denied"]);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    }
+}

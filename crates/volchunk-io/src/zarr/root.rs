@@ -1,0 +1,159 @@
+//! The folder of an output: created whole, taken up again, marked complete, removed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use serde_json::{Value, json};
+use volchunk::{Error, ErrorKind, Result, os};
+
+use super::node::{self, Node, read_json};
+use crate::file::{Begin, companion_path};
+
+/// The folder within `OUTPUT.volchunk` in which an output is put together.
+pub(crate) const UNDER_WAY: &str = "new";
+
+/// The metadata file whose `attributes.volchunk.complete` says whether the output is.
+pub(super) struct Root {
+    file: PathBuf,
+    document: Mutex<Value>,
+    durable: bool,
+}
+
+impl Root {
+    /// The output at `path`, whose `zarr.json` is `document`, with `arrays` by name within it:
+    /// created where nothing stands; else, where `begin` allows, what stands there, if it is that.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exists`] if something else stands there; I/O.
+    pub(super) fn open(
+        path: &Path,
+        document: Value,
+        arrays: &[(String, &Value)],
+        begin: Begin,
+    ) -> Result<Self> {
+        let document = match path.symlink_metadata() {
+            Err(_) => {
+                create(path, &document, arrays, begin.durable)?;
+                document
+            }
+            Ok(_) if !begin.resume => {
+                let message = format!("{} already exists", path.display());
+                return Err(Error::new(ErrorKind::Exists, message));
+            }
+            Ok(_) => {
+                for (name, array) in arrays {
+                    check(&path.join(name).join("zarr.json"), array)?;
+                }
+                check(&path.join("zarr.json"), &document)?
+            }
+        };
+        let file = path.join("zarr.json");
+        let root = Self { file, document: Mutex::new(document), durable: begin.durable };
+        if root.is_complete() {
+            root.mark(false)?;
+        }
+        Ok(root)
+    }
+
+    fn is_complete(&self) -> bool {
+        let document = self.document.lock().unwrap_or_else(PoisonError::into_inner);
+        document["attributes"]["volchunk"]["complete"] != json!(false)
+    }
+
+    /// Marks the output complete.
+    pub(super) fn finish(&self) -> Result<()> {
+        self.mark(true)
+    }
+
+    fn mark(&self, complete: bool) -> Result<()> {
+        let mut document = self.document.lock().unwrap_or_else(PoisonError::into_inner);
+        document["attributes"]["volchunk"]["complete"] = json!(complete);
+        node::write_json(&self.file, &document, self.durable)
+    }
+}
+
+/// Creates an output, which gets its name with all of its metadata in place: a kill leaves all of it
+/// or none.
+fn create(path: &Path, document: &Value, arrays: &[(String, &Value)], durable: bool) -> Result<()> {
+    let fail = |e| Error::io(format_args!("creating {}", path.display()), e);
+    let companion = companion_path(path);
+    let new = companion.join(UNDER_WAY);
+    match fs::create_dir(&companion) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(fail(e)),
+        _ => {}
+    }
+    // Of a process that was killed here.
+    if new.symlink_metadata().is_ok() {
+        fs::remove_dir_all(&new).map_err(fail)?;
+    }
+    fs::create_dir(&new).map_err(fail)?;
+    for (name, array) in arrays {
+        fs::create_dir(new.join(name)).map_err(fail)?;
+        node::write_json(&new.join(name).join("zarr.json"), array, durable)?;
+    }
+    node::write_json(&new.join("zarr.json"), document, durable)?;
+    fs::rename(&new, path).map_err(fail)?;
+    if let Some(folder) = path.parent().filter(|_| durable) {
+        os::sync_folder(folder).map_err(fail)?;
+    }
+    // It stays if anything else is kept there.
+    let _ = fs::remove_dir(&companion);
+    Ok(())
+}
+
+/// The document in `file`, if it is `wanted` but for what volchunk keeps in its attributes.
+fn check(file: &Path, wanted: &Value) -> Result<Value> {
+    let bare = |document: &Value| {
+        let mut bare = document.clone();
+        if let Some(attributes) = bare.get_mut("attributes").and_then(Value::as_object_mut) {
+            attributes.remove("volchunk");
+        }
+        bare
+    };
+    // Through text and back, as a float may not survive that unchanged.
+    let wanted: Option<Value> =
+        serde_json::to_string(wanted).ok().and_then(|text| serde_json::from_str(&text).ok());
+    match read_json(file)? {
+        Some(found) if wanted.as_ref().map(bare).as_ref() == Some(&bare(&found)) => Ok(found),
+        found => Err(Error::new(
+            ErrorKind::Exists,
+            format!(
+                "{} {}; an output can be taken up again only as it was begun",
+                file.display(),
+                if found.is_some() { "is not what this job writes" } else { "is missing" }
+            ),
+        )),
+    }
+}
+
+/// What stands under `attributes.volchunk` of the Zarr at `path`: `complete` and what the job put
+/// beside it. None if there is no Zarr, or volchunk did not write it.
+///
+/// # Errors
+/// Metadata that is not JSON; I/O.
+pub(crate) fn attributes(path: &Path) -> Result<Option<Value>> {
+    Ok(Node::open(path)?.and_then(|mut node| node.attributes.remove("volchunk")))
+}
+
+/// Deletes the Zarr at `path`, so that it can be written anew.
+///
+/// It takes another name first, so that nothing at `path` ever looks complete with parts missing.
+///
+/// # Errors
+/// There is no Zarr metadata in the folder, which is then not touched; I/O.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    if Node::open(path)?.is_none() {
+        return Err(Error::new(
+            ErrorKind::Exists,
+            format!("{} is not a Zarr, and is not deleted", path.display()),
+        ));
+    }
+    let fail = |e| Error::io(format_args!("deleting {}", path.display()), e);
+    let name = path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
+    let doomed = path.with_file_name(format!(".{name}.deleted-{}", std::process::id()));
+    fs::rename(path, &doomed).map_err(fail)?;
+    fs::remove_dir_all(&doomed).map_err(fail)
+}
