@@ -206,7 +206,7 @@ impl Job {
         name_kinds(&mut info);
         let (_lock, sink) = py
             .detach(|| {
-                let lock = OutputLock::take(path)?;
+                let lock = OutputLock::take(path, Duration::ZERO)?;
                 Ok((lock, create(path, &info, &CreateOptions::default())?))
             })
             .map_err(to_python)?;
