@@ -1,15 +1,16 @@
 //! The core's errors as the exceptions that a Python user expects, and back.
 
 use pyo3::{
-    PyErr, Python,
     exceptions::{
         PyFileExistsError, PyFileNotFoundError, PyKeyboardInterrupt, PyMemoryError, PyOSError,
         PyPermissionError, PyValueError,
     },
+    prelude::*,
 };
 use volchunk::{Error, ErrorKind};
 
-/// An exception that Python code raised under the engine; [`to_python`] gives it back as it was.
+/// An exception that Python code raised under the engine; [`to_python`] gives it back as it was, and
+/// the engine's context as a note.
 pub(crate) fn from_python(error: PyErr) -> Error {
     Error::data(error.to_string()).caused_by(error)
 }
@@ -18,7 +19,16 @@ pub(crate) fn from_python(error: PyErr) -> Error {
 pub(crate) fn to_python(error: Error) -> PyErr {
     let cause = std::error::Error::source(&error);
     if let Some(raised) = cause.and_then(|c| c.downcast_ref::<PyErr>()) {
-        return Python::attach(|py| raised.clone_ref(py));
+        let message = error.to_string();
+        return Python::attach(|py| {
+            let raised = raised.clone_ref(py);
+            let context = message.strip_suffix(&raised.to_string()).unwrap_or_default();
+            if let Some(context) = context.strip_suffix(": ") {
+                // An exception without notes is better than none.
+                let _ = raised.value(py).call_method1("add_note", (format!("in {context}"),));
+            }
+            raised
+        });
     }
     let io = cause.and_then(|c| c.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
     let message = error.to_string();

@@ -23,6 +23,8 @@ pub(crate) struct Gives {
     pub(crate) dtype: Dtype,
     /// So many channels, on an axis before the others or behind them.
     pub(crate) channels: Option<(u64, Place)>,
+    /// Bytes that a call holds beside block and result, for each voxel of the block.
+    pub(crate) extra: u64,
 }
 
 /// Where the axis of channels stands.
@@ -168,8 +170,9 @@ impl Op for Function {
             n.saturating_mul(core.saturating_add(d.lo).saturating_add(d.hi))
         });
         let size = |port: &Port| port.info.dtype.size() as u64;
-        block
-            .saturating_mul(size(&self.inputs[0]) + channels.saturating_mul(size(&self.outputs[0])))
+        let result = channels.saturating_mul(size(&self.outputs[0]));
+        let each = size(&self.inputs[0]).saturating_add(result).saturating_add(self.gives.extra);
+        block.saturating_mul(each)
     }
 
     fn compute(

@@ -3,16 +3,21 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{self, RecvTimeoutError},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
+use pyo3::{
+    exceptions::{PyRuntimeError, PyValueError},
+    prelude::*,
+    types::PyDict,
+};
 use volchunk::{
-    ArraySink, AxisKind, Boundary, Control, Coords, Dtype, ErrorKind, Pipeline, Plan, PlanRequest,
+    ArraySink, Axis, Boundary, Control, Coords, Dtype, ErrorKind, Pipeline, Plan, PlanRequest,
     Progress, Region, Scratch, Sink, StorageRequest, View, VolumeInfo, plan,
 };
 use volchunk_cli::{PlanReport, format_name};
@@ -23,8 +28,8 @@ use crate::{
     array::Array,
     error::to_python,
     function::{Depth, Function, Gives, Place},
-    object::ObjectSink,
-    volume::{FileSource, describe},
+    object::{ObjectSink, piece_bytes},
+    volume::{VolumeSource, describe},
 };
 
 /// What is done to the source.
@@ -47,6 +52,8 @@ struct FunctionArgs {
     dtype: String,
     /// How many, and whether they stand before the other axes.
     channels: Option<(u64, bool)>,
+    /// Bytes that a call holds beside its block and its result, for each voxel of the block.
+    extra: u64,
 }
 
 /// How the result is divided and where it goes.
@@ -64,7 +71,7 @@ struct Divide {
     /// Bytes.
     memory: Option<u64>,
     workers: usize,
-    /// Bytes of output per voxel that the caller will hold.
+    /// Bytes of the output that the caller will hold, for each voxel of the result.
     held: u64,
 }
 
@@ -82,7 +89,7 @@ pub(crate) struct Job {
 #[pymethods]
 impl Job {
     #[new]
-    fn new(source: PyRef<'_, FileSource>, work: Work, divide: Divide) -> PyResult<Self> {
+    fn new(source: PyRef<'_, VolumeSource>, work: Work, divide: Divide) -> PyResult<Self> {
         let source = source.source.clone();
         let info = source.info();
         let mut ops = Vec::new();
@@ -115,6 +122,12 @@ impl Job {
     #[getter]
     fn chunks(&self) -> Vec<u64> {
         self.plan.grid.chunk_shape().to_vec()
+    }
+
+    /// Bytes that are left under the memory cap.
+    #[getter]
+    fn room(&self) -> u64 {
+        self.plan.memory.cap.saturating_sub(self.plan.memory.peak)
     }
 
     /// Number of chunks.
@@ -159,48 +172,40 @@ impl Job {
         let core = grid.core(&grid.index_of(0));
         py.detach(|| self.pipeline.compute(&[&*self.source], &core, &mut Scratch::new()))
             .map(drop)
-            .map_err(to_python)
+            .map_err(|e| {
+                to_python(e.context(format_args!("chunk {:?} at {core}", grid.index_of(0))))
+            })
     }
 
     /// Runs, and writes nothing.
-    fn visit(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<()> {
-        self.carry_out(py, &Nowhere(self.plan.output.clone()), progress)
+    fn visit(&self, py: Python<'_>, watch: Watch) -> PyResult<()> {
+        self.carry_out(py, &Nowhere(self.plan.output.clone()), &watch)
     }
 
     /// Runs into `array`, which is in C order, writable, and of the output's shape and dtype.
-    fn write_array(
-        &self,
-        py: Python<'_>,
-        array: &Bound<'_, PyAny>,
-        progress: Option<Py<PyAny>>,
-    ) -> PyResult<()> {
+    fn write_array(&self, py: Python<'_>, array: &Bound<'_, PyAny>, watch: Watch) -> PyResult<()> {
         let mut array = Array::new(array)?;
         let done = {
-            // SAFETY: that it does not overlap the source was checked by the caller; that no other
-            // Python thread uses it is the user's part, as for any NumPy function that releases
-            // the interpreter.
+            // SAFETY: that it is not the source's memory was checked by the caller; that nothing else
+            // writes or reads it meanwhile is the user's part, as for any NumPy function that
+            // releases the interpreter.
             let mut view = unsafe { array.view_mut_as(self.plan.output.dtype) }?;
             let bytes = view
                 .as_contiguous_mut()
                 .ok_or_else(|| PyValueError::new_err("an array that is not in C order"))?;
-            self.carry_out(py, &ArraySink::new(self.plan.output.clone(), bytes), progress)
+            self.carry_out(py, &ArraySink::new(self.plan.output.clone(), bytes), &watch)
         };
         array.release(py);
         done
     }
 
     /// Runs into `object[slices]`.
-    fn write_object(
-        &self,
-        py: Python<'_>,
-        object: Py<PyAny>,
-        progress: Option<Py<PyAny>>,
-    ) -> PyResult<()> {
-        self.carry_out(py, &ObjectSink { object, info: self.plan.output.clone() }, progress)
+    fn write_object(&self, py: Python<'_>, object: Py<PyAny>, watch: Watch) -> PyResult<()> {
+        self.carry_out(py, &ObjectSink { object, info: self.plan.output.clone() }, &watch)
     }
 
     /// Runs into the file for which the job was planned, which must not exist.
-    fn write_file(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<()> {
+    fn write_file(&self, py: Python<'_>, watch: Watch) -> PyResult<()> {
         let path = self.path.as_ref().ok_or_else(|| PyValueError::new_err("no path"))?;
         let mut info = self.plan.output.clone();
         name_kinds(&mut info);
@@ -210,14 +215,14 @@ impl Job {
                 Ok((lock, create(path, &info, &CreateOptions::default())?))
             })
             .map_err(to_python)?;
-        self.carry_out(py, &*sink, progress)
+        self.carry_out(py, &*sink, &watch)
     }
 }
 
-/// Axes that were all of space for the plan mean in a file what their names say.
+/// The axes of an array, all of space for the plan, mean in a file what their names say.
 fn name_kinds(info: &mut VolumeInfo) {
-    if info.axes.iter().all(|a| a.kind == AxisKind::Space && a.scale.is_none()) {
-        info.axes = VolumeInfo::new(&info.shape, info.dtype).axes;
+    for axis in info.axes.iter_mut().filter(|a| a.scale.is_none()) {
+        axis.kind = Axis::new(axis.name.as_str()).kind;
     }
 }
 
@@ -225,51 +230,122 @@ fn name_kinds(info: &mut VolumeInfo) {
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Job {
-    fn carry_out(
-        &self,
-        py: Python<'_>,
-        sink: &dyn Sink,
-        progress: Option<Py<PyAny>>,
-    ) -> PyResult<()> {
-        let caller = thread::current().id();
-        let stop = AtomicBool::new(false);
-        let raised: Mutex<Option<PyErr>> = Mutex::new(None);
-        let last = Mutex::new(Instant::now());
-        // Signals reach Python in its main thread alone: where this call came from there, the
-        // caller's thread, which is a worker too, looks for them between its chunks.
-        let watch = |p: Progress| {
-            if thread::current().id() != caller {
-                return;
-            }
-            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.elapsed() < LOOK {
-                return;
-            }
-            *last = Instant::now();
-            let told = Python::attach(|py| {
-                py.check_signals()?;
-                tell(py, progress.as_ref(), p.chunks_done)
+    /// Runs on threads of its own, while the caller's looks for signals: these reach Python in its
+    /// main thread only, and there an exception would meet whatever the user's function catches.
+    fn carry_out(&self, py: Python<'_>, sink: &dyn Sink, watch: &Watch) -> PyResult<()> {
+        let run = Running::begin()?;
+        let done = AtomicU64::new(0);
+        let count = |p: Progress| done.store(p.chunks_done, Ordering::Relaxed);
+        let control = Control { cancel: &run.stop, progress: &count };
+        let (ended, end) = mpsc::channel::<()>();
+        let work = || {
+            // Dropped when the run ends, however it does.
+            let _ended = ended;
+            volchunk::run(&self.plan, &self.pipeline, &[&*self.source], sink, control)
+        };
+        let look = |raised: &mut Option<PyErr>| {
+            *raised = Python::attach(|py| {
+                let seen = py.check_signals();
+                seen.and_then(|()| watch.tell(py, done.load(Ordering::Relaxed))).err()
             });
-            if let Err(error) = told {
-                stop.store(true, Ordering::Relaxed);
-                *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            if raised.is_some() {
+                run.stop.store(true, Ordering::Relaxed);
+                Python::attach(|py| watch.interrupt(py));
             }
         };
-        let control = Control { cancel: &stop, progress: &watch };
-        let done = py
-            .detach(|| volchunk::run(&self.plan, &self.pipeline, &[&*self.source], sink, control));
-        match raised.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(error) => Err(error),
-            None => {
-                let report = done.map_err(to_python)?;
-                tell(py, progress.as_ref(), report.chunks)
+        let (raised, result) = py.detach(move || {
+            thread::scope(|scope| {
+                let runner = scope.spawn(work);
+                let mut raised = None;
+                while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(LOOK) {
+                    if raised.is_none() {
+                        look(&mut raised);
+                    }
+                }
+                (raised, runner.join())
+            })
+        });
+        match (raised, result) {
+            (Some(error), _) => Err(error),
+            (None, Ok(result)) => {
+                let report = result.map_err(to_python)?;
+                watch.tell(py, report.chunks)
             }
+            (None, Err(_)) => Err(PyRuntimeError::new_err("internal error: the run panicked")),
         }
     }
 }
 
-fn tell(py: Python<'_>, progress: Option<&Py<PyAny>>, chunks: u64) -> PyResult<()> {
-    progress.map_or(Ok(()), |p| p.call1(py, (chunks,)).map(drop))
+/// Who is told of a run.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Watch {
+    /// Called with the number of chunks that are done.
+    progress: Option<Py<PyAny>>,
+    /// Called when the run is to stop, for chunks under way that can be cut short.
+    interrupt: Option<Py<PyAny>>,
+}
+
+impl Watch {
+    fn tell(&self, py: Python<'_>, chunks: u64) -> PyResult<()> {
+        self.progress.as_ref().map_or(Ok(()), |p| p.call1(py, (chunks,)).map(drop))
+    }
+
+    fn interrupt(&self, py: Python<'_>) {
+        if let Some(interrupt) = &self.interrupt {
+            // The interrupt itself is what the caller hears of.
+            let _ = interrupt.call0(py);
+        }
+    }
+}
+
+/// The runs under way: the interpreter may not end under them.
+static RUNNING: Mutex<Vec<Arc<AtomicBool>>> = Mutex::new(Vec::new());
+static LAST_ENDED: Condvar = Condvar::new();
+static EXITING: AtomicBool = AtomicBool::new(false);
+
+/// A run under way.
+struct Running {
+    stop: Arc<AtomicBool>,
+}
+
+impl Running {
+    fn begin() -> PyResult<Self> {
+        let mut all = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        if EXITING.load(Ordering::Relaxed) {
+            return Err(PyRuntimeError::new_err("cannot run a job while the interpreter exits"));
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        all.push(stop.clone());
+        Ok(Self { stop })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut all = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|other| !Arc::ptr_eq(other, &self.stop));
+        LAST_ENDED.notify_all();
+    }
+}
+
+/// Forgets the runs of the process that this one was forked from: their threads are not here.
+#[pyfunction]
+pub(crate) fn forget_all() {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
+/// Stops what runs in daemon threads and waits for it: for the interpreter's end.
+#[pyfunction]
+pub(crate) fn stop_all(py: Python<'_>) {
+    EXITING.store(true, Ordering::Relaxed);
+    py.detach(|| {
+        let mut all = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        while !all.is_empty() {
+            all.iter().for_each(|stop| stop.store(true, Ordering::Relaxed));
+            all = LAST_ENDED.wait(all).unwrap_or_else(PoisonError::into_inner);
+        }
+    });
 }
 
 impl Divide {
@@ -290,8 +366,7 @@ impl Divide {
         let voxels = roi.as_ref().map_or(output.voxels(), Region::voxels);
         let overhead = |info: &VolumeInfo| match format {
             Some(format) => write_overhead(format, info, &CreateOptions::default()),
-            None if self.unit.is_some() => Ok(info.bytes().min(1 << 26)),
-            None => Ok(0),
+            None => Ok(piece_bytes(info)),
         };
         plan(&PlanRequest {
             pipeline,
@@ -300,7 +375,10 @@ impl Divide {
             storage,
             workers: Some(self.workers),
             memory: self.memory,
-            held: voxels.saturating_mul(self.held),
+            // The allocator may keep what a reader took, behind it.
+            held: voxels
+                .saturating_mul(self.held)
+                .saturating_add(source.read_overhead().saturating_mul(self.workers as u64)),
             read_overhead: source.read_overhead(),
             write_overhead: &overhead,
         })
@@ -318,7 +396,7 @@ impl FunctionArgs {
         let channels = self
             .channels
             .map(|(count, first)| (count, if first { Place::First } else { Place::Last }));
-        let gives = Gives { dtype, channels };
+        let gives = Gives { dtype, channels, extra: self.extra };
         let depth = self
             .depth
             .into_iter()
@@ -340,11 +418,11 @@ fn parse(ops: &[String]) -> PyResult<Vec<OpSpec>> {
     ops.iter().map(|t| OpSpec::parse(t)).collect::<volchunk::Result<_>>().map_err(to_python)
 }
 
-/// What `ops` make of the source, as [`FileSource::info`] has it.
+/// What `ops` make of the source, as [`VolumeSource::info`] has it.
 #[pyfunction]
 pub(crate) fn result_info<'py>(
     py: Python<'py>,
-    source: PyRef<'_, FileSource>,
+    source: PyRef<'_, VolumeSource>,
     ops: Vec<String>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let pipeline = bind_chain(&parse(&ops)?, source.source.info().clone()).map_err(to_python)?;

@@ -22,11 +22,11 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use crate::{
-        job::{Job, parse_bytes, result_info},
+        job::{Job, forget_all, parse_bytes, result_info, stop_all},
         merge::{join_cores, merge_points, merged_lengths},
         program::program,
         source::{array_source, default_axes, object_source},
-        volume::FileSource,
+        volume::VolumeSource,
     };
 
     #[cfg(unix)]

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use pyo3::prelude::*;
+use pyo3::{exceptions::PyValueError, prelude::*};
 use volchunk::{
     AxisKind, Coords, Dtype, Region, Result, Scratch, StorageGrid, View, ViewMut, VolumeInfo,
 };
 
-use crate::{array::Array, error::to_python, object::ObjectSource, volume::FileSource};
+use crate::{array::Array, error::to_python, object::ObjectSource, volume::VolumeSource};
 
 /// The memory of a NumPy array of `dtype`, whose strides are not negative; borrowed, not copied.
 #[pyfunction]
-pub(crate) fn array_source(array: &Bound<'_, PyAny>, dtype: &str) -> PyResult<FileSource> {
+pub(crate) fn array_source(array: &Bound<'_, PyAny>, dtype: &str) -> PyResult<VolumeSource> {
     let dtype = Dtype::from_name(dtype).map_err(to_python)?;
     let array = Array::new(array)?;
     array.view_as(dtype)?;
     let info = anonymous(&array.shape(), dtype);
-    Ok(FileSource { source: Arc::new(ArraySource { array, info }) })
+    Ok(VolumeSource { source: Arc::new(ArraySource { array, info }) })
 }
 
 /// An object of `shape` and `dtype` that is read by indexing with slices, from any thread; `chunk`
@@ -27,10 +27,13 @@ pub(crate) fn object_source(
     shape: Vec<u64>,
     dtype: &str,
     chunk: Option<Vec<u64>>,
-) -> PyResult<FileSource> {
+) -> PyResult<VolumeSource> {
     let mut info = anonymous(&shape, Dtype::from_name(dtype).map_err(to_python)?);
+    if let Some(chunk) = chunk.as_ref().filter(|c| c.len() != shape.len() || c.contains(&0)) {
+        return Err(PyValueError::new_err(format!("storage chunks {chunk:?} of shape {shape:?}")));
+    }
     info.storage = chunk.map(|c| StorageGrid { chunk: Coords::from_vec(c), shard: None });
-    Ok(FileSource { source: Arc::new(ObjectSource { object, info }) })
+    Ok(VolumeSource { source: Arc::new(ObjectSource { object, info }) })
 }
 
 /// The names that the axes of an array are given.

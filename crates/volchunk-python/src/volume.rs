@@ -9,12 +9,12 @@ use crate::{array::Array, error::to_python};
 
 /// A volume in a file or folder, opened; its files are read when a region is.
 #[pyclass(frozen, name = "Source", module = "volchunk._native")]
-pub(crate) struct FileSource {
+pub(crate) struct VolumeSource {
     pub(crate) source: Arc<dyn Source>,
 }
 
 #[pymethods]
-impl FileSource {
+impl VolumeSource {
     /// Opens the volume at `path`. `axes`, a letter for each axis, and `voxel_size`, in µm, one for
     /// all or one for each spatial axis, replace what the file says.
     #[new]
@@ -74,7 +74,7 @@ impl FileSource {
     }
 }
 
-/// What [`FileSource::info`] gives.
+/// What [`VolumeSource::info`] gives.
 pub(crate) fn describe<'py>(py: Python<'py>, info: &VolumeInfo) -> PyResult<Bound<'py, PyDict>> {
     let axes = &info.axes;
     let kind = |kind| match kind {

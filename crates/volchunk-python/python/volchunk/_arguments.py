@@ -99,7 +99,7 @@ def depth_of(depth: Any, axes: Axes) -> list[tuple[int, int]]:
     return spread
 
 
-def boundary_of(boundary: Any, axes: Axes) -> list[str | None]:
+def boundary_of(boundary: Any, axes: Axes, dtype: np.dtype[Any]) -> list[str | None]:
     """The engine's name of the boundary of every axis; None where blocks end at the edge."""
 
     def one(value: Any) -> str | None:
@@ -108,21 +108,35 @@ def boundary_of(boundary: Any, axes: Axes) -> list[str | None]:
         if isinstance(value, str):
             if value in BOUNDARIES:
                 return BOUNDARIES[value]
-            if value.startswith("constant("):
-                return value
             raise ValueError(
                 f"boundary is {value!r}; legal: {', '.join(BOUNDARIES)}, a number for a constant, "
                 "None for no padding"
             )
-        try:
-            return f"constant({float(value)!r})"
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"boundary is {value!r}; legal: a name, a number for a constant, None"
-            ) from None
+        return f"constant({_constant(value, dtype)!r})"
 
     spread: list[str | None] = axes.spread(boundary, "reflect", "boundary", one)
     return spread
+
+
+def _constant(value: Any, dtype: np.dtype[Any]) -> float:
+    """`value` as the number that voxels of `dtype` can be."""
+    try:
+        if isinstance(value, bool | np.bool_) and dtype != np.bool_:
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(
+            f"boundary is {value!r}; legal: a name, a number for a constant, None"
+        ) from None
+    if dtype.kind == "f":
+        return number
+    least, most = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    if not number.is_integer() or int(number) != value or not least <= int(number) <= most:
+        raise ValueError(
+            f"boundary is the constant {value!r}; legal: what a voxel of dtype {dtype} can be, whole "
+            f"numbers from {least} to {most} that a float64 holds"
+        )
+    return number
 
 
 def chunks_of(chunks: Any, axes: Axes) -> list[int] | None:
@@ -153,10 +167,13 @@ def roi_of(roi: Any, shape: Sequence[int]) -> list[tuple[int, int]] | None:
             raise TypeError(f"roi has {part!r} on axis {axis}; legal: a slice, such as slice(0, {n})")
         if part.step not in (None, 1):
             raise ValueError(f"roi has the step {part.step} on axis {axis}; legal: 1")
-        ends = [
-            given if end is None else operator.index(end)
-            for end, given in ((part.start, 0), (part.stop, n))
-        ]
+        try:
+            ends = [
+                given if end is None else operator.index(end)
+                for end, given in ((part.start, 0), (part.stop, n))
+            ]
+        except TypeError:
+            raise TypeError(f"roi has {part} on axis {axis}; legal: whole numbers") from None
         start, stop = (end + n if end < 0 else end for end in ends)
         if not 0 <= start <= n or not 0 <= stop <= n:
             raise IndexError(f"roi is {ends[0]}:{ends[1]} on axis {axis}; legal: within 0:{n}")

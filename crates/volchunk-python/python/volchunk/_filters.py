@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from volchunk._arguments import BOUNDARIES, Axes, Chunks, Roi, whole
-from volchunk._image import Image, legal_dtype
+from volchunk._image import Image, is_same, legal_dtype
 from volchunk._job import run_ops
 
 
@@ -110,8 +110,7 @@ def gaussian_filter(
         **{"chunks": chunks, "roi": roi, "memory": memory},
         **{"workers": workers, "progress": progress},
     }
-    shared = source.array is not None and isinstance(out, np.ndarray)
-    if shared and np.may_share_memory(source.array, out):
+    if isinstance(out, np.ndarray) and is_same(out, input):
         out[...] = run_ops(input, ops, out=None, **asked)
         return out
     return run_ops(input, ops, out=out, **asked)

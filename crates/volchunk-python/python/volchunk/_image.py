@@ -1,7 +1,8 @@
 """What functions of this package take as an image, and fill as an output."""
 
+import operator
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,9 @@ class Image:
     """
 
     def __init__(self, image: Any) -> None:
-        self.array = image if isinstance(image, np.ndarray) else None
+        self.given = image
+        if isinstance(image, list | tuple):
+            image = np.asarray(image)
         self.name = "an array"
         if isinstance(image, str | os.PathLike):
             image = open_volume(image)
@@ -58,11 +61,13 @@ def _source(image: Any) -> tuple[_native.Source, int]:
     dtype = legal_dtype(given, "image")
     if not shape:
         raise ValueError("image has no axes; legal: 1 or more")
+    if isinstance(image, np.ma.MaskedArray):
+        raise TypeError("image is a masked array, whose mask would be lost; legal: image.filled(…)")
     if isinstance(image, np.ndarray):
         image = image.view(np.ndarray)
         if image.dtype.isnative and min(image.strides) >= 0:
             return _native.array_source(image, dtype.name), len(shape)
-    return _native.object_source(image, list(shape), dtype.name, unit_of(image)), len(shape)
+    return _native.object_source(image, list(shape), dtype.name, unit_of(image, ("chunks", "chunksize"))), len(shape)
 
 
 def legal_dtype(dtype: Any, what: str) -> np.dtype[Any]:
@@ -78,12 +83,64 @@ def legal_dtype(dtype: Any, what: str) -> np.dtype[Any]:
     return native
 
 
-def unit_of(array: Any) -> list[int] | None:
-    """The box that `array` stores in one piece: a shard or storage chunk of Zarr, a chunk of HDF5."""
-    for name in ("shards", "chunks"):
-        unit = getattr(array, name, None)
-        if isinstance(unit, tuple) and unit and all(isinstance(n, int) for n in unit):
-            return list(unit)
+def unit_of(array: Any, names: Sequence[str]) -> list[int] | None:
+    """The box that `array` reads or writes in one piece, by the first of its attributes `names` that
+    says so: a shard or storage chunk of Zarr, a chunk of HDF5 or dask."""
+    for name in names:
+        try:
+            unit = [operator.index(n) for n in getattr(array, name)]
+        except (AttributeError, TypeError):
+            continue
+        if len(unit) == len(array.shape) and min(unit) >= 1:
+            return unit
+    return None
+
+
+def _check_absent(path: str) -> None:
+    """Refuses a path that could not be created, before there is anything to lose."""
+    folder = os.path.dirname(path) or os.curdir
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"out is {path}, but there is no folder {folder}")
+    for there in (path, f"{path}.partial"):
+        if os.path.lexists(there):
+            what = "" if there == path else ", an unfinished output, which may be removed"
+            raise FileExistsError(
+                f"out is {path}, but {there} exists{what}; legal: a path that does not"
+            )
+
+
+def is_same(out: Any, image: Any) -> bool:
+    """Whether writing to `out` would change what `image` reads."""
+    if out is image:
+        return True
+    if isinstance(out, np.ndarray) and isinstance(image, np.ndarray):
+        # NumPy's types know no limit, its function does: beyond it, better safe.
+        effort: Any = 10_000
+        try:
+            if np.shares_memory(out, image, max_work=effort):
+                return True
+        except np.exceptions.TooHardError:
+            return True
+    files = [_file(out), _file(image)]
+    try:
+        if None not in files and os.path.samefile(*files):
+            return True
+    except OSError:
+        pass
+    places = [(getattr(a, "store", None), getattr(a, "path", None)) for a in (out, image)]
+    return places[0][0] is not None and places[0] == places[1]
+
+
+def _file(array: Any) -> Any:
+    """The file that an array, or a path, means; None if it is in memory."""
+    if isinstance(array, str | os.PathLike):
+        return array
+    if isinstance(array, Volume):
+        return array.path
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap) and array.filename is not None:
+            return array.filename
+        array = array.base
     return None
 
 
@@ -102,9 +159,14 @@ class Output:
         self.path = os.fspath(out) if isinstance(out, str | os.PathLike) else None
         self.target = None if self.path is not None else out
         self.is_fresh = out is None
+        # Bytes of memory for each voxel of the result, where they are known already. Whether an array's
+        # pages were touched before is not, so it counts whole; a memmap's give way.
+        self.held = 0
         self.name = "an array" if self.path is None else self.path
         self.unit: list[int] | None = None
         self.dtype: np.dtype[Any] | None = None
+        if self.path is not None:
+            _check_absent(self.path)
         if self.target is None:
             return
         try:
@@ -120,18 +182,22 @@ class Output:
         if isinstance(out, np.ndarray):
             if not out.flags.writeable:
                 raise ValueError("out is read-only; legal: a writable array")
-            if image.array is not None and np.may_share_memory(out, image.array):
-                raise ValueError(
-                    "out shares memory with image, whose halos would be read after they were "
-                    "overwritten; legal: an array apart from it"
-                )
+            if any(s == 0 and n > 1 for n, s in zip(out.shape, out.strides, strict=True)):
+                raise ValueError("out has voxels that share memory with others of its own")
         else:
-            self.unit = unit_of(out)
+            self.unit = unit_of(out, ("shards", "chunks", "chunksize"))
+        if is_same(out, image.given):
+            raise ValueError(
+                "out shares memory or a file with image, whose halos would be read after they were "
+                "overwritten; legal: an array apart from it"
+            )
+        if isinstance(out, np.ndarray) and _file(out) is None:
+            self.held = self.dtype.itemsize
 
-    def run(self, job: _native.Job, progress: Callable[[int], object] | None) -> Any:
+    def run(self, job: _native.Job, watch: Mapping[str, Callable[..., object] | None]) -> Any:
         """Runs `job` into the output, and gives what the user is to get."""
         if self.path is not None:
-            job.write_file(progress)
+            job.write_file(watch)
             return open_volume(self.path)
         out = np.empty(job.shape, job.dtype) if self.target is None else self.target
         if self.dtype is not None and self.dtype != job.dtype:
@@ -139,7 +205,7 @@ class Output:
         if tuple(job.shape) != tuple(out.shape):
             raise ValueError(f"out has shape {self.shape}; legal: the result's, {tuple(job.shape)}")
         if isinstance(out, np.ndarray) and out.flags.c_contiguous and out.dtype.isnative:
-            job.write_array(out, progress)
+            job.write_array(out, watch)
         else:
-            job.write_object(out, progress)
+            job.write_object(out, watch)
         return out

@@ -1,7 +1,9 @@
 """Jobs for the engine, and plans of them."""
 
+import atexit
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,12 @@ from volchunk._arguments import (
 )
 from volchunk._image import Image, Output, legal_dtype
 from volchunk._progress import bar
+
+
+# A run in a daemon thread would meet an interpreter that is gone.
+atexit.register(_native.stop_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_native.forget_all)
 
 
 class Request:
@@ -76,8 +84,32 @@ def ops_job(
     result = _native.result_info(image.source, ops)
     spatial = [a for a, kind in enumerate(result["kinds"]) if kind == "space"]
     request = Request(image, result["shape"], Axes(result["axes"], spatial), **asked)
-    held = np.dtype(result["dtype"]).itemsize if output.is_fresh else 0
+    held = np.dtype(result["dtype"]).itemsize if output.is_fresh else output.held
     return request.job(ops, path=output.path, unit=output.unit, held=held)
+
+
+def function_work(
+    call: Any,
+    reach: Sequence[tuple[int, int]],
+    boundary: Sequence[str | None],
+    image: np.dtype[Any],
+    dtype: np.dtype[Any],
+    *,
+    channels: tuple[int, bool] | None = None,
+    more: int = 1,
+    processes: bool = False,
+) -> dict[str, Any]:
+    """The work of calling `call` for each chunk, whose result has `more` voxels for each of the
+    chunk's, or as many as there are `channels`."""
+    result = dtype.itemsize * (more if channels is None else channels[0])
+    return {
+        "call": call,
+        "depth": [(*sides, name) for sides, name in zip(reach, boundary, strict=True)],
+        "dtype": dtype.name,
+        "channels": channels,
+        # Blocks and results pass to and from processes through memory that this process maps too.
+        "extra": dtype.itemsize * (more - 1) + (image.itemsize + result if processes else 0),
+    }
 
 
 def run_ops(image: Any, ops: list[str], *, out: Any, progress: bool, **asked: Any) -> Any:
@@ -88,7 +120,7 @@ def run_ops(image: Any, ops: list[str], *, out: Any, progress: bool, **asked: An
     if output.dtype not in (None, np.dtype(job.dtype)):
         raise TypeError(f"out has dtype {output.dtype}; legal: the result's, {job.dtype}")
     with bar(job.count, progress) as told:
-        return output.run(job, told)
+        return output.run(job, {"progress": told, "interrupt": None})
 
 
 class Plan(dict[str, Any]):
@@ -113,6 +145,7 @@ def plan(
     depth: Depth | None = None,
     boundary: Boundaries = "reflect",
     dtype: npt.DTypeLike | None = None,
+    executor: Literal["threads", "processes"] = "threads",
     chunks: Chunks = "auto",
     out: Any = None,
     roi: Roi = None,
@@ -127,8 +160,9 @@ def plan(
         What would be read, as in `map_overlap`.
     ops : str or sequence of str, optional
         Built-in ops as the program takes them, such as ``"gaussian:sigma=2"``, in order.
-    depth, boundary, dtype : optional
-        Instead of `ops`: those of a `map_overlap`; `dtype` is by default the image's.
+    depth, boundary, dtype, executor : optional
+        Instead of `ops`: those of a `map_overlap`. Without `dtype` results are taken to be float64,
+        as `map_overlap` does until the function has told.
     chunks, out, roi, memory, workers : optional
         As in `map_overlap`; with a path as `out` the plan is that of writing there.
 
@@ -164,17 +198,13 @@ def plan(
     else:
         if ops:
             raise ValueError(f"ops is {ops!r} and depth {depth!r}; legal: one of them")
-        given = source.dtype if dtype is None else legal_dtype(dtype, "dtype")
-        request = Request(source, source.shape, source.axes, **asked)
+        given = np.dtype(float) if dtype is None else legal_dtype(dtype, "dtype")
         reach = depth_of(depth, source.axes)
-        sides = zip(reach, boundary_of(boundary, source.axes), strict=True)
-        work = {
-            "call": None,
-            "depth": [(*voxels, name) for voxels, name in sides],
-            "dtype": given.name,
-            "channels": None,
-        }
-        held = given.itemsize if output.is_fresh else 0
+        sides = boundary_of(boundary, source.axes, source.dtype)
+        processes = executor == "processes"
+        work = function_work(None, reach, sides, source.dtype, given, processes=processes)
+        request = Request(source, source.shape, source.axes, **asked)
+        held = given.itemsize if output.is_fresh else output.held
         job = request.job(work, path=output.path, unit=output.unit, held=held)
         function = f"a function, depth {', '.join(f'{lo}+{hi}' for lo, hi in reach)}"
     values, text = job.report(source.name, function, output.name, roi is not None)

@@ -1,12 +1,12 @@
 """A function of the user's on every chunk of a volume."""
 
 import inspect
+import math
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from operator import sub
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from volchunk import _native
 from volchunk._arguments import Boundaries, Chunks, Depth, Roi, boundary_of, depth_of
 from volchunk._image import Image, Output, legal_dtype
-from volchunk._job import Request
+from volchunk._job import Request, function_work
 from volchunk._processes import Workers
 from volchunk._progress import bar
 
@@ -71,7 +71,7 @@ def map_overlap(
     func : callable
         ``func(block)`` or ``func(block, info)``: `block` is a C-order array of the chunk's own, core
         and halo, padded at the volume's edges to ``core + 2 * depth`` voxels; `info` a `ChunkInfo`,
-        given where the second parameter has no default or is called ``info``. Returns an array of
+        given where a parameter is called ``info``, or there are exactly two without defaults. Returns an array of
         the block's shape, perhaps with one axis of channels more, before the others or behind them;
         of it the core is kept.
     image : array_like, path or Volume
@@ -107,7 +107,8 @@ def map_overlap(
         Chunks worked on at once; by default `volchunk.settings.cpus`, or all cores.
     executor : {"threads", "processes"}, optional
         "threads" for functions that release the interpreter, as most of NumPy and SciPy do;
-        "processes" for others: blocks and results pass through shared memory.
+        "processes" for others: blocks and results pass through shared memory. What a process holds
+        beside these is not this process's, and not counted as its memory.
     progress : bool, optional
         Show a bar, where tqdm is installed, standard error is a terminal, and it takes long.
 
@@ -129,6 +130,8 @@ def map_overlap(
         If there is something at the path `out`.
     concurrent.futures.process.BrokenProcessPool
         If a process of the executor dies; names the chunk.
+    NotImplementedError
+        For the executor "processes" on Windows.
 
     See Also
     --------
@@ -158,15 +161,15 @@ def map_overlap(
     wanted = output.dtype if dtype is None else legal_dtype(dtype, "dtype")
     if wanted is not None and output.dtype is not None and wanted != output.dtype:
         raise TypeError(f"dtype is {wanted}, out has {output.dtype}; legal: the same for both")
-    with ExitStack() as stack:
-        task = _Task(func, source, depth, boundary, chunks, roi, memory, workers, executor, stack)
+    with _Task(func, source, depth, boundary, chunks, roi, memory, workers, executor) as task:
         voxels = _Voxels(task, wanted, output)
         job = voxels.job()
         with bar(job.count, progress) as told:
+            watch = {"progress": told, "interrupt": task.interrupt}
             if output.path is None:
-                job.visit(told)
+                job.visit(watch)
                 return voxels.into
-            return output.run(job, told)
+            return output.run(job, watch)
 
 
 def map_points(
@@ -202,7 +205,8 @@ def map_points(
     ndarray
         Of shape (points, columns): int64 if every table was of integers, else float64. Coordinates
         are those of the whole volume, also with a `roi`; rows are sorted by them, then by the
-        further columns. Points beyond the volume's edges are dropped.
+        further columns. Points beyond the volume's edges are dropped. Coordinates that are no
+        whole numbers are rounded once more when they are shifted.
 
     Raises
     ------
@@ -221,13 +225,12 @@ def map_points(
            [19, 29]])
     """
     source = Image(image)
-    with ExitStack() as stack:
-        task = _Task(func, source, depth, boundary, chunks, roi, memory, workers, executor, stack)
+    with _Task(func, source, depth, boundary, chunks, roi, memory, workers, executor) as task:
         points = _Points(task)
-        job = task.job(points, dtype="bool")
-        task.place(job.origin, job.chunks)
+        job = task.job(points, np.dtype(bool))
+        task.start(job)
         with bar(job.count, progress) as told:
-            job.visit(told)
+            job.visit({"progress": told, "interrupt": task.interrupt})
     return points.table()
 
 
@@ -245,38 +248,65 @@ class _Task:
         memory: Any,
         workers: Any,
         executor: Any,
-        stack: ExitStack,
     ) -> None:
         if not callable(func):
             raise TypeError(f"func is {func!r}; legal: a function")
+        if executor not in ("threads", "processes"):
+            raise ValueError(f"executor is {executor!r}; legal: 'threads', 'processes'")
         self.image = image
         self.depth = depth_of(depth, image.axes)
-        self.boundary = boundary_of(boundary, image.axes)
+        self.boundary = boundary_of(boundary, image.axes, image.dtype)
         self._request = Request(
             image, image.shape, image.axes, chunks=chunks, roi=roi, memory=memory, workers=workers
         )
         self.chunks, self.roi = self._request.chunks, self._request.roi
-        self._func = func
-        self._with_info = takes_info(func)
+        self._func, self._with_info = with_place(func)
+        self._processes = executor == "processes"
         self._workers: Workers | None = None
-        if executor == "processes":
-            # Here, where no thread of the engine runs yet: processes may be forked.
-            self._workers = stack.enter_context(
-                Workers(func, self._request.workers, with_info=self._with_info)
-            )
-        elif executor != "threads":
-            raise ValueError(f"executor is {executor!r}; legal: 'threads', 'processes'")
         self.place((0,) * len(image.axes), image.shape)
 
-    def job(self, call: Callable[..., Any], **changed: Any) -> _native.Job:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._workers is not None:
+            self._workers.__exit__(*error)
+
+    def job(
+        self,
+        call: Callable[..., Any],
+        dtype: np.dtype[Any],
+        *,
+        channels: tuple[int, bool] | None = None,
+        more: int = 1,
+        **changed: Any,
+    ) -> _native.Job:
         """The job that calls `call` for each chunk, as the arguments ask but for what is `changed`."""
-        work = {
-            "call": call,
-            "depth": [(*d, b) for d, b in zip(self.depth, self.boundary, strict=True)],
-            "dtype": changed.pop("dtype"),
-            "channels": changed.pop("channels", None),
-        }
+        work = function_work(
+            call,
+            self.depth,
+            self.boundary,
+            self.image.dtype,
+            dtype,
+            channels=channels,
+            more=more,
+            processes=self._processes,
+        )
         return self._request.job(work, **changed)
+
+    def start(self, job: _native.Job) -> None:
+        """Takes the grid of chunks from `job`, whose result has the image's axes, and starts the
+        processes: where nothing was refused, and no thread of the engine runs that a fork could
+        meet."""
+        self.place(job.origin, job.chunks)
+        if self._processes and self._workers is None:
+            count = min(self._request.workers, job.count)
+            self._workers = Workers(self._func, count, with_info=self._with_info)
+
+    def interrupt(self) -> None:
+        """Ends the calls under way, where that can be done."""
+        if self._workers is not None:
+            self._workers.stop()
 
     def place(self, origin: Any, chunks: Any) -> None:
         """Takes the grid of chunks: where it begins, how long its chunks are."""
@@ -316,11 +346,6 @@ class _Task:
             return self._func(block, self.info(block.shape, start, stop, origin))
         return self._func(block)
 
-    def note(self, error: BaseException, start: tuple[int, ...], stop: tuple[int, ...]) -> None:
-        """Says of an exception in which chunk it was raised."""
-        ranges = ", ".join(f"{a}:{b}" for a, b in zip(start, stop, strict=True))
-        error.add_note(f"in chunk {self.index(start)}, whose core is [{ranges}]")
-
 
 class _Voxels:
     """Calls the function for each chunk, checks the voxels that it returns, and puts them where
@@ -352,18 +377,21 @@ class _Voxels:
     def job(self) -> _native.Job:
         """The job whose chunks this is called for."""
         task, output = self._task, self._output
-        guess = "float64" if self._dtype is None else self._dtype.name
+        guess = np.dtype(float) if self._dtype is None else self._dtype
         if output.path is None:
-            unit = output.unit
-            if unit is not None and self._channels is not None:
-                unit = unit[1:] if self._channels[1] else unit[:-1]
-            held = 0 if self._known else np.dtype(guess).itemsize
-            job = task.job(self, dtype=guess, unit=unit, held=held)
-            task.place(job.origin, job.chunks)
+            unit, more = output.unit, 1
+            if self._channels is not None:
+                more = self._channels[0]
+                if unit is not None:
+                    unit = unit[1:] if self._channels[1] else unit[:-1]
+            held = guess.itemsize if output.is_fresh else output.held * more
+            job = task.job(self, guess, more=more, unit=unit, held=held)
+            self._room = job.room
+            task.start(job)
             return job
         # A file is made for what the first chunk's result is, which is kept until its turn.
-        job = task.job(self, dtype=guess, path=output.path)
-        task.place(job.origin, job.chunks)
+        job = task.job(self, guess, path=output.path)
+        task.start(job)
         job.first()
         assert self._dtype is not None
         count = 1 if self._channels is None else self._channels[0]
@@ -375,7 +403,7 @@ class _Voxels:
             return [channels, *values] if leads else [*values, channels]
 
         final = {
-            "dtype": self._dtype.name,
+            "dtype": self._dtype,
             "channels": self._channels,
             "path": output.path,
             "roi": axes(task.roi, (0, count)),
@@ -401,21 +429,21 @@ class _Voxels:
             kept, self._first = self._first[1], None
             return kept
         shape = block.shape
-        try:
-            result = np.asarray(self._task.call(block, start, stop, origin))
-            if not self._known:
-                self._learn(result, shape)
-            core = self._core(result, shape, inner(start, stop, origin))
-            if self.into is not None:
-                self.into[self._index(inner(start, stop, self._task.origin))] = core
-                return None
-            if self._keeps_first:
-                self._first, self._keeps_first = ((*start, *stop), core.copy()), False
-                return None
-            return core
-        except Exception as error:
-            self._task.note(error, start, stop)
-            raise
+        returned = self._task.call(block, start, stop, origin)
+        if returned is None or isinstance(returned, np.ma.MaskedArray):
+            what = "None" if returned is None else "a masked array, whose mask would be lost"
+            raise TypeError(f"func returned {what}; legal: an array of shape {shape}")
+        result = np.asarray(returned)
+        if not self._known:
+            self._learn(result, shape)
+        core = self._core(result, shape, inner(start, stop, origin))
+        if self.into is not None:
+            self.into[self._index(inner(start, stop, self._task.origin))] = core
+            return None
+        if self._keeps_first:
+            self._first, self._keeps_first = ((*start, *stop), core.copy()), False
+            return None
+        return core
 
     def _learn(self, result: Array, block: tuple[int, ...]) -> None:
         """Takes from the first result its dtype and its channels."""
@@ -432,7 +460,16 @@ class _Voxels:
             if self._dtype is None:
                 self._dtype = dtype
             if self._output.path is None:
-                self.into = np.empty(self._with_channels(self._shape), self._dtype)
+                shape = self._with_channels(self._shape)
+                bytes_of = math.prod(shape) * self._dtype.itemsize
+                planned = math.prod(self._shape) * (8 if not self._asked else self._dtype.itemsize)
+                if bytes_of - planned > self._room:
+                    raise MemoryError(
+                        f"memory: the result, {shape} of {self._dtype}, needs {bytes_of} bytes, of "
+                        f"which {planned + self._room} are left under the cap; legal: a path as out, "
+                        "or more memory"
+                    )
+                self.into = np.empty(shape, self._dtype)
             self._known = True
 
     def _with_channels(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -477,11 +514,17 @@ class _Voxels:
 
 def _channels(shape: tuple[int, ...], without: tuple[int, ...]) -> tuple[int, bool] | None:
     """How many channels `shape` has beyond `without`, and whether they stand before the others."""
-    if len(shape) == len(without) + 1 and shape[1:] == without and shape[0] > 0:
+    if len(shape) != len(without) + 1 or 0 in shape:
+        return None
+    leads, trails = shape[1:] == without, shape[:-1] == without
+    if leads and trails:
+        raise ValueError(
+            f"shape {shape} beside {without} has its channels on the first axis or on the last, which "
+            "cannot be told apart; legal: chunks and channels of other lengths"
+        )
+    if leads:
         return shape[0], True
-    if len(shape) == len(without) + 1 and shape[:-1] == without and shape[-1] > 0:
-        return shape[-1], False
-    return None
+    return (shape[-1], False) if trails else None
 
 
 class _Points:
@@ -499,19 +542,15 @@ class _Points:
         stop: tuple[int, ...],
         origin: tuple[int, ...],
     ) -> None:
-        try:
-            points = self._table(self._task.call(block, start, stop, origin), len(start))
-            points[:, : len(start)] += np.array(origin)
-            at = points[:, : len(start)]
-            if not np.isfinite(at).all():
-                raise ValueError("func returned coordinates that are not finite; legal: finite ones")
-            # A voxel reaches half a voxel to either side of its centre.
-            voxel = np.floor(at + 0.5) if points.dtype.kind == "f" else at
-            owned = ((voxel >= start) & (voxel < stop)).all(axis=1)
-            self._tables.append(points[owned])
-        except Exception as error:
-            self._task.note(error, start, stop)
-            raise
+        points = self._table(self._task.call(block, start, stop, origin), len(start))
+        points[:, : len(start)] += np.array(origin)
+        at = points[:, : len(start)]
+        if not np.isfinite(at).all():
+            raise ValueError("func returned coordinates that are not finite; legal: finite ones")
+        # A voxel reaches half a voxel to either side of its centre.
+        voxel = np.floor(at + 0.5) if points.dtype.kind == "f" else at
+        owned = ((voxel >= start) & (voxel < stop)).all(axis=1)
+        self._tables.append(points[owned])
 
     def _table(self, returned: Any, ndim: int) -> Array:
         """What the function returned as a table of its own, in int64 or float64."""
@@ -534,12 +573,19 @@ class _Points:
                     f"func returned {table.shape[1]} columns, and {self._columns} for another "
                     "chunk; legal: the same for all"
                 )
+        if table.dtype == np.uint64 and len(table) and table.max() > np.iinfo(np.int64).max:
+            raise ValueError(
+                f"func returned {table.max()} in a table of uint64; legal: up to 2**63 - 1, or float64"
+            )
         return table.astype(np.float64 if table.dtype.kind == "f" else np.int64)
 
     def table(self) -> Array:
         """All points, in order."""
         some = [table for table in self._tables if len(table)]
-        points = np.concatenate(some) if some else max(self._tables, key=lambda t: t.shape[1])
+        if not some:
+            columns = max(table.shape[1] for table in self._tables)
+            return np.empty((0, columns), np.result_type(*(t.dtype for t in self._tables)))
+        points = np.concatenate(some)
         return points[np.lexsort(points.T[::-1])]
 
 
@@ -549,15 +595,27 @@ def inner(start: tuple[int, ...], stop: tuple[int, ...], origin: tuple[int, ...]
     return tuple(map(slice, map(sub, start, origin), map(sub, stop, origin)))
 
 
-def takes_info(func: Callable[..., Any]) -> bool:
-    """Whether a function is to get the chunk's place: its second parameter has no default, or is
-    called ``info``."""
+def with_place(func: Callable[..., Any]) -> tuple[Callable[..., Any], bool]:
+    """`func` as it is to be called, and whether it is to get the chunk's place as its second argument:
+    a parameter is called ``info``, or it takes exactly two."""
     try:
-        parameters = inspect.signature(func).parameters.values()
+        parameters = list(inspect.signature(func).parameters.values())
     except (TypeError, ValueError):
         # Some built-in functions do not tell.
-        return False
+        return func, False
     by_place = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if len(by_place) < 2:
-        return False
-    return by_place[1].default is inspect.Parameter.empty or by_place[1].name == "info"
+    if len(by_place) > 1 and by_place[1].name == "info":
+        return func, True
+    if any(p.name == "info" and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters):
+        return _ByName(func), True
+    return func, len(by_place) == 2 and by_place[1].default is inspect.Parameter.empty
+
+
+class _ByName:
+    """Passes the place by name; can be pickled if the function can."""
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self.func = func
+
+    def __call__(self, block: Array, info: ChunkInfo) -> Any:
+        return self.func(block, info=info)

@@ -30,12 +30,12 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// An axis without scale; its kind follows its name: `t` time, `c` channel, else space.
+    /// An axis without scale; its kind follows its name: `t` or `time`, `c` or `channel`, else space.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         let kind = match name.as_str() {
-            "t" => AxisKind::Time,
-            "c" => AxisKind::Channel,
+            "t" | "time" => AxisKind::Time,
+            "c" | "channel" => AxisKind::Channel,
             _ => AxisKind::Space,
         };
         Self { name, kind, scale: None, unit: None, origin: 0.0 }
