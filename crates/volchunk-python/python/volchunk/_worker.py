@@ -19,7 +19,7 @@ import threadpoolctl  # type: ignore[import-untyped]
 
 from volchunk import magmap
 from volchunk._settings import settings
-from volchunk._shared import Memory
+from volchunk._shared import Memory, fixed_size
 
 # Results lie behind the block, where any dtype is aligned and no cache line is shared.
 _ALIGN = 64
@@ -107,7 +107,7 @@ def serve(
 
 def _put(result: Array, memory: Memory, start: int) -> tuple[Any, tuple[int, ...], int, int]:
     """Copies a result behind the block, of which it may be a view."""
-    if result.dtype.hasobject or result.dtype.kind not in "?biufcmMSUV":
+    if not fixed_size(result.dtype):
         raise TypeError(
             f"func returned items of dtype {result.dtype}, which lie outside of the array; "
             "legal: any dtype of fixed size"
