@@ -32,6 +32,12 @@ _THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+# What multiprocessing says in a worker, which it does not let outlive its parent.
+_DAEMONIC = "daemonic processes are not allowed to have children"
+_NO_CHILDREN = (
+    'func starts processes by multiprocessing, in a worker of executor="processes"; legal there: '
+    'threads, subprocess; or executor="threads"'
+)
 
 Function = Callable[..., Any]
 Array = npt.NDArray[Any]
@@ -101,6 +107,8 @@ def serve(
                 result = np.asarray(func(block, info) if with_info else func(block))
                 reply = _put(result, memory, behind(block.nbytes))
             except BaseException as error:
+                if isinstance(error, AssertionError) and _DAEMONIC in str(error):
+                    error.add_note(_NO_CHILDREN)
                 reply = Failure(error)
         channel.send(pickle.dumps(reply, pickle.HIGHEST_PROTOCOL))
 
