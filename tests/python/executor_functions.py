@@ -1,5 +1,6 @@
 """What the workers of test_executor.py call, in a module that spawned processes can import."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -53,6 +54,11 @@ RESULTS = [
     np.arange(3, dtype="f2"),
     np.arange(3, dtype="g"),
 ]
+
+
+def starts_a_process(block):
+    with multiprocessing.Pool(1) as pool:
+        return pool.map(abs, block)
 
 
 def repeat_flipped(block):

@@ -170,6 +170,14 @@ def test_exceptions_arrive_as_raised(method, nothing_left):
         del caught
 
 
+def test_processes_of_a_worker_s_own_are_refused_with_what_is_legal(method, nothing_left):
+    with Workers(functions.starts_a_process, 1, with_info=False) as workers:
+        with pytest.raises(AssertionError, match="daemonic") as caught:
+            workers(np.zeros(1))
+        assert any("legal there: threads, subprocess" in n for n in caught.value.__notes__)
+        del caught
+
+
 @pytest.mark.parametrize(
     ("kind", "how"),
     [

@@ -1,7 +1,9 @@
 """volchunk.probe on functions whose support is known."""
 
 import dataclasses
+import functools
 import itertools
+import types
 
 import numpy as np
 import pytest
@@ -102,6 +104,24 @@ def test_same_again_and_frozen():
         probe(func, ndim=1).depth = {}
 
 
+def test_a_support_is_a_mapping_to_those_who_compare():
+    """To equal one, whatever reads as one; and never one that lacks the unbounded axes."""
+    support = probe(lambda x: np.roll(x, 2, axis=1), ndim=2)
+    same = {0: (0, 0), 1: (2, 0)}
+    assert support == same and same == support and support != {0: (0, 0)} and support != 3
+    assert support == types.MappingProxyType(same) and dict(support) == same
+    with pytest.raises(TypeError, match="unhashable type: 'Support'"):
+        hash(support)
+    endless = probe(lambda x: x - x.mean(axis=0), ndim=2)
+    assert endless.depth == {1: (0, 0)} and endless != {1: (0, 0)} and endless != support
+    assert endless == probe(lambda x: x - x.mean(axis=0), ndim=2) != probe(np.sqrt, ndim=1)
+
+
+def test_a_function_that_takes_info_says_which():
+    func = lambda block, info: block + info  # noqa: E731
+    assert probe(functools.partial(func, info=1), ndim=1) == {0: (0, 0)}
+
+
 def test_shape_is_what_the_function_gets():
     seen = set()
     probe(lambda x: seen.add(x.shape) or x, ndim=2, shape=(3, 5), max_depth=1)
@@ -114,6 +134,8 @@ def test_shape_is_what_the_function_gets():
         (lambda x: x[1:], {}, ValueError, r"func returned shape"),
         (lambda x: x.astype(object), {}, TypeError, "dtype object"),
         (lambda x, calls=itertools.count(): x + next(calls), {}, ValueError, "different results"),
+        (lambda block, info: block, {}, TypeError, r"place.* Legal: func\(block\), such as"),
+        ("sqrt", {}, TypeError, "func is 'sqrt'; legal: a function"),
         (np.sqrt, {"dtype": "c8"}, TypeError, "dtype is complex64"),
         (np.sqrt, {"max_depth": -1}, ValueError, "max_depth is -1"),
         (np.sqrt, {"max_depth": 1.5}, TypeError, "max_depth is 1.5"),

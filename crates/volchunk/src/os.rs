@@ -158,6 +158,76 @@ fn unlinked_file() -> io::Result<File> {
     }
 }
 
+/// Makes an anonymous file longer, to `len` bytes. Of one that lies on a disk the room is taken now:
+/// a disk that is full later would end whoever writes through a mapping, by a signal.
+///
+/// # Errors
+/// What the system reports, such as a full disk.
+pub fn lengthen(file: &File, len: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    if !in_memory(file) {
+        allocate(file, len)?;
+    }
+    if file.metadata()?.len() < len { file.set_len(len) } else { Ok(()) }
+}
+
+/// Whether it is a memfd, whose pages are the system's memory and no file system's.
+#[cfg(unix)]
+fn in_memory(file: &File) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd;
+        // SAFETY: fcntl only reads its arguments.
+        let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
+        // A file of tmpfs has seals too, but is sealed against more of them.
+        seals >= 0 && seals & libc::F_SEAL_SEAL == 0
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = file;
+        false
+    }
+}
+
+/// Takes room for the first `len` bytes of a file, where the system has a call for that.
+#[cfg(unix)]
+fn allocate(file: &File, len: u64) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "freebsd"))]
+    {
+        use std::os::fd::AsRawFd;
+        let len = libc::off_t::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        loop {
+            // SAFETY: its arguments are plain numbers.
+            match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, len) } {
+                0 => return Ok(()),
+                libc::EINTR => {}
+                code => return Err(io::Error::from_raw_os_error(code)),
+            }
+        }
+    }
+    #[cfg(target_vendor = "apple")]
+    {
+        use std::os::{fd::AsRawFd, unix::fs::MetadataExt};
+        let there = file.metadata()?.blocks() * 512;
+        let Some(more) = len.checked_sub(there).filter(|&n| n > 0) else { return Ok(()) };
+        let mut store = libc::fstore_t {
+            fst_flags: libc::F_ALLOCATEALL,
+            fst_posmode: libc::F_PEOFPOSMODE,
+            fst_offset: 0,
+            fst_length: more.try_into().map_err(|_| io::ErrorKind::FileTooLarge)?,
+            fst_bytesalloc: 0,
+        };
+        // SAFETY: fcntl reads and fills the fstore_t, which lives.
+        let failed = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_PREALLOCATE, &raw mut store) };
+        if failed < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "freebsd", target_vendor = "apple")))]
+    {
+        let _ = (file, len);
+        Ok(())
+    }
+}
+
 /// Pages that a file shares with all who map it; unmapped on drop.
 #[derive(Debug)]
 pub struct SharedMapping {
@@ -343,8 +413,10 @@ mod tests {
     #[test]
     fn an_unlinked_file_is_shared_without_a_name() {
         let file = super::unlinked_file().unwrap();
-        file.set_len(10_000).unwrap();
-        assert_eq!(file.metadata().unwrap().nlink(), 0);
+        super::lengthen(&file, 10_000).unwrap();
+        let there = file.metadata().unwrap();
+        assert_eq!((there.nlink(), there.len()), (0, 10_000));
+        assert!(there.blocks() * 512 >= 10_000, "sparse: a full disk would be a SIGBUS");
         let (one, other) =
             (super::map_shared(&file, 10_000).unwrap(), super::map_shared(&file, 100).unwrap());
         // SAFETY: both mappings live, and nothing else uses them.
@@ -353,5 +425,26 @@ mod tests {
             other.as_ptr().add(99).read()
         };
         assert_eq!((seen, one.len(), other.len()), (5, 10_000, 100));
+    }
+    /// No room at all for it on any disk; and never shorter.
+    #[test]
+    fn no_room_is_an_error_and_a_file_never_shrinks() {
+        let file = super::unlinked_file().unwrap();
+        assert!(super::lengthen(&file, i64::MAX as u64).is_err());
+        super::lengthen(&file, 10_000).unwrap();
+        super::lengthen(&file, 10).unwrap();
+        assert!(file.metadata().unwrap().len() >= 10_000);
+    }
+
+    /// Pages of a memfd are there when they are touched, not before.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn memory_is_not_taken_before_it_is_written() {
+        let file = super::anonymous_file().unwrap();
+        super::lengthen(&file, 1 << 30).unwrap();
+        let there = file.metadata().unwrap();
+        assert_eq!(there.len(), 1 << 30);
+        // Where a sandbox forbids memfd_create, the file is one of a disk.
+        assert!(there.blocks() == 0 || !super::in_memory(&file));
     }
 }

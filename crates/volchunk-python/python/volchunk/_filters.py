@@ -1,7 +1,6 @@
 """The Gaussian filter, with the arguments and the numbers of SciPy."""
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from volchunk._arguments import BOUNDARIES, Axes, Chunks, Roi, whole
 from volchunk._image import Image, is_same, legal_dtype
 from volchunk._job import run_ops
+from volchunk._ops import number
 
 
 def gaussian_filter(
@@ -106,14 +106,11 @@ def gaussian_filter(
     if isinstance(out, np.ndarray) and roi is None and out.shape != source.shape:
         raise ArgumentError(f"output has shape {out.shape}; legal: the input's, {source.shape}")
     ops = _ops(source, dtype, axes, sigma, order, mode, cval, truncate, radius)
-    asked: dict[str, Any] = {
-        **{"chunks": chunks, "roi": roi, "memory": memory},
-        **{"workers": workers, "progress": progress},
-    }
+    asked: dict[str, Any] = {"chunks": chunks, "roi": roi, "memory": memory, "workers": workers}
     if isinstance(out, np.ndarray) and is_same(out, input):
-        out[...] = run_ops(input, ops, out=None, **asked)
+        out[...] = run_ops(input, ops, out=None, progress=progress, **asked)
         return out
-    return run_ops(input, ops, out=out, **asked)
+    return run_ops(input, ops, out=out, progress=progress, **asked)
 
 
 class ArgumentError(ValueError, RuntimeError):
@@ -176,7 +173,7 @@ def _ops(
     orders = spread(order, 0, "order", lambda v: whole(v, "order", 0))
     beyond = f"constant({_real(cval, 'cval', -math.inf)!r})"
     modes = spread(mode, "reflect", "mode", lambda v: _mode(v, beyond))
-    reach = spread(radius, None, "radius", _radius)
+    reach = spread(radius, None, "radius", lambda v: None if v is None else whole(v, "radius", 0))
     end = _real(truncate, "truncate", 0.0)
     # What is beyond any legal radius is refused as one.
     radii = [
@@ -215,16 +212,15 @@ def _listed(values: Sequence[Any]) -> str:
 
 
 def _real(value: Any, what: str, least: float) -> float:
+    """`value` as a finite number."""
     try:
-        if isinstance(value, str | bytes):
-            raise TypeError
-        number = float(value)
-    except TypeError:
-        raise TypeError(f"{what} is {value!r}; legal: a number") from None
-    if not (math.isfinite(number) and number >= least):
+        real = float(number(value, what))
+    except OverflowError:
+        real = math.inf
+    if not (math.isfinite(real) and real >= least):
         legal = "a finite number" if least < 0 else "finite, 0 or more"
-        raise ValueError(f"{what} is {number}; legal: {legal}")
-    return number
+        raise ValueError(f"{what} is {value}; legal: {legal}")
+    return real
 
 
 def _mode(value: Any, constant: str) -> str:
@@ -232,15 +228,3 @@ def _mode(value: Any, constant: str) -> str:
         raise ArgumentError(f"mode is {value!r}; legal: {', '.join(BOUNDARIES)}")
     name = BOUNDARIES[value]
     return constant if name == "constant" else name
-
-
-def _radius(value: Any) -> int | None:
-    if value is None:
-        return None
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = -1
-    if number < 0:
-        raise ValueError(f"radius is {value!r}; legal: a whole number, 0 or more, or None")
-    return number

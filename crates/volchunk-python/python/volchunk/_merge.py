@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from volchunk import _native
 from volchunk._settings import threads
+from volchunk._shared import fixed_size
 from volchunk._split import Lengths, lengths
 
 Array = npt.NDArray[Any]
@@ -287,9 +288,8 @@ def _merged_lengths(
 
 def _join(chunks: list[Array], merged: list[list[int]], out: Array) -> None:
     """Trims chunks to their cores' lengths and joins them into `out`, each voxel copied once."""
-    plain = out.dtype.kind in "?biufcmMSUV" and not out.dtype.hasobject
     if (
-        plain
+        fixed_size(out.dtype)
         and all(chunk.dtype == out.dtype for chunk in chunks)
         and min(out.strides, default=0) >= 0
         and out.nbytes > 0

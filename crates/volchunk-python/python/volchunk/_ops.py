@@ -1,8 +1,9 @@
 """The built-in ops beside the Gaussian filter, as functions."""
 
+import inspect
 import operator
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -12,66 +13,112 @@ from volchunk._image import Image, legal_dtype
 from volchunk._job import run_ops
 
 
-def downsample(
-    image: Any,
-    factor: int | Sequence[int],
-    *,
-    chunks: Chunks = "auto",
-    out: Any = None,
-    roi: Roi = None,
-    memory: int | str | None = None,
-    workers: int | None = None,
-    progress: bool = True,
-) -> Any:
+class How(TypedDict, total=False):
+    """The keyword arguments that every op takes: those of `map_overlap`, with its defaults."""
+
+    chunks: Chunks
+    out: Any
+    roi: Roi
+    memory: int | str | None
+    workers: int | None
+    progress: bool
+
+
+_OWN, _EXAMPLES = "Parameters\n----------\n", "Examples\n--------\n"
+_IMAGE = """image : array_like, path or Volume
+    As in `map_overlap`.
+"""
+_HOW = """chunks, out, roi, memory, workers, progress : optional
+    As in `map_overlap`; `roi` is a part of the result.
+
+Returns
+-------
+ndarray, Volume, or out
+    A new array; of a path the `Volume` there; or `out`.
+
+Raises
+------
+TypeError, ValueError
+    For {refused}.
+MemoryError, FileExistsError
+    As in `map_overlap`.
+
+"""
+
+_DEFAULTS: How = {
+    "chunks": "auto", "out": None, "roi": None, "memory": None, "workers": None, "progress": True
+}
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _op(*, refuses: str) -> Callable[[_Function], _Function]:
+    """Adds what all ops share to a docstring that has Parameters, its own, and Examples."""
+
+    kinds = How.__annotations__
+
+    def documented(function: _Function) -> _Function:
+        if function.__doc__ is not None:
+            text = inspect.cleandoc(function.__doc__).replace(_OWN, _OWN + _IMAGE)
+            before, examples = text.split("\n" + _EXAMPLES)
+            how = _HOW.format(refused=refuses)
+            function.__doc__ = f"{before}{how}{_EXAMPLES}{examples}\n"
+        # With the names that stand for `how`: help() and completion read it.
+        signature = inspect.signature(function)
+        *own, _ = signature.parameters.values()
+        named = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kinds[name]
+            )
+            for name, default in _DEFAULTS.items()
+        ]
+        signature = signature.replace(parameters=[*own, *named])
+        setattr(function, "__signature__", signature)
+        return function
+
+    return documented
+
+
+def _run(image: Any, op: str, how: How) -> Any:
+    """Runs an op, as text, with the defaults for what `how` does not say."""
+    unknown = how.keys() - _DEFAULTS.keys()
+    if unknown:
+        name = op.partition(":")[0]
+        raise TypeError(
+            f"{name}() has no argument {sorted(unknown)[0]!r}; legal beside its own: "
+            f"{', '.join(_DEFAULTS)}"
+        )
+    asked: dict[str, Any] = {**_DEFAULTS, **how}
+    return run_ops(image, [op], **asked)
+
+
+@_op(refuses="a factor that is not a whole number of 1 or more, or not one for each axis")
+def downsample(image: Any, factor: int | Sequence[int], **how: Unpack[How]) -> Any:
     """Mean of each group of voxels; the dtype stays.
 
     Integers are summed exactly and rounded once, half to even.
 
     Parameters
     ----------
-    image : array_like, path or Volume
-        As in `map_overlap`.
     factor : int or sequence of int
         Voxels of a group, for all axes (of a volume that names its axes: those of space) or for
         each. The last group of an axis may be smaller.
-    chunks, out, roi, memory, workers, progress : optional
-        As in `map_overlap`; `roi` is a part of the result.
-
-    Returns
-    -------
-    ndarray, Volume, or out
-        A new array; of a path the `Volume` there; or `out`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a factor that is not a whole number of 1 or more, or not one for each axis.
-    MemoryError, FileExistsError
-        As in `map_overlap`.
 
     Examples
     --------
     >>> volchunk.downsample(np.array([[1, 3, 10, 20], [5, 7, 30, 41]]), 2)
     array([[ 4, 25]])
     """
-    return run_ops(
-        image, [f"downsample:factor={_listed(factor, 'factor')}"], out=out, progress=progress,
-        chunks=chunks, roi=roi, memory=memory, workers=workers,
-    )
+    return _run(image, f"downsample:factor={_listed(factor, 'factor')}", how)
 
 
+@_op(refuses="a factor not above 0, both or neither of `factor` and `size`, an unknown voxel size")
 def rescale(
     image: Any,
     factor: float | Sequence[float] | None = None,
     *,
     size: float | Sequence[float] | None = None,
     order: int = 1,
-    chunks: Chunks = "auto",
-    out: Any = None,
-    roi: Roi = None,
-    memory: int | str | None = None,
-    workers: int | None = None,
-    progress: bool = True,
+    **how: Unpack[How],
 ) -> Any:
     """Resample to a factor or a voxel size; the dtype stays.
 
@@ -79,8 +126,6 @@ def rescale(
 
     Parameters
     ----------
-    image : array_like, path or Volume
-        As in `map_overlap`.
     factor : float or sequence of float, optional
         Voxels of the result per voxel of the image, for all axes (of a volume that names its axes:
         those of space) or for each.
@@ -88,20 +133,6 @@ def rescale(
         Instead: voxel size of the result in µm, where the volume says its own.
     order : {0, 1}, optional
         0 takes the nearest voxel, 1 interpolates linearly, and rounds integers half to even.
-    chunks, out, roi, memory, workers, progress : optional
-        As in `map_overlap`; `roi` is a part of the result.
-
-    Returns
-    -------
-    ndarray, Volume, or out
-        A new array; of a path the `Volume` there; or `out`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a factor that is not above 0, both or neither of `factor` and `size`, an unknown size.
-    MemoryError, FileExistsError
-        As in `map_overlap`.
 
     Examples
     --------
@@ -110,46 +141,18 @@ def rescale(
     """
     given = [("factor", factor, ""), ("size", size, "um")]
     keys = [f"{key}={_listed(v, key, unit)}" for key, v, unit in given if v is not None]
-    text = ":".join(["rescale", *keys, f"order={_number(order, 'order')}"])
-    return run_ops(
-        image, [text], out=out, progress=progress,
-        chunks=chunks, roi=roi, memory=memory, workers=workers,
-    )
+    text = ":".join(["rescale", *keys, f"order={number(order, 'order')}"])
+    return _run(image, text, how)
 
 
-def transpose(
-    image: Any,
-    axes: str | Sequence[int | str] | None = None,
-    *,
-    chunks: Chunks = "auto",
-    out: Any = None,
-    roi: Roi = None,
-    memory: int | str | None = None,
-    workers: int | None = None,
-    progress: bool = True,
-) -> Any:
+@_op(refuses="axes that do not name every axis once")
+def transpose(image: Any, axes: str | Sequence[int | str] | None = None, **how: Unpack[How]) -> Any:
     """Put the axes in another order.
 
     Parameters
     ----------
-    image : array_like, path or Volume
-        As in `map_overlap`.
     axes : str or sequence, optional
         All axes in their new order, by number as in `numpy.transpose` or by name. None: reversed.
-    chunks, out, roi, memory, workers, progress : optional
-        As in `map_overlap`; `roi` is a part of the result.
-
-    Returns
-    -------
-    ndarray, Volume, or out
-        A new array; of a path the `Volume` there; or `out`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `axes` does not name every axis once.
-    MemoryError, FileExistsError
-        As in `map_overlap`.
 
     Examples
     --------
@@ -159,247 +162,100 @@ def transpose(
     named = Image(image).axes
     wanted = range(len(named))[::-1] if axes is None else axes
     order = [named.names[named.find(axis, "axes")] for axis in wanted]
-    return run_ops(
-        image, [f"transpose:axes={','.join(order)}"], out=out, progress=progress,
-        chunks=chunks, roi=roi, memory=memory, workers=workers,
-    )
+    return _run(image, f"transpose:axes={','.join(order)}", how)
 
 
-def cast(
-    image: Any,
-    dtype: npt.DTypeLike,
-    *,
-    chunks: Chunks = "auto",
-    out: Any = None,
-    roi: Roi = None,
-    memory: int | str | None = None,
-    workers: int | None = None,
-    progress: bool = True,
-) -> Any:
+@_op(refuses="a dtype that volchunk does not have")
+def cast(image: Any, dtype: npt.DTypeLike, **how: Unpack[How]) -> Any:
     """Convert to another dtype: integers round half to even and saturate.
 
     NaN becomes 0 in integers; to bool, whatever is not 0 is true.
 
     Parameters
     ----------
-    image : array_like, path or Volume
-        As in `map_overlap`.
     dtype : dtype
         Of the result.
-    chunks, out, roi, memory, workers, progress : optional
-        As in `map_overlap`; `roi` is a part of the result.
-
-    Returns
-    -------
-    ndarray, Volume, or out
-        A new array; of a path the `Volume` there; or `out`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a dtype that volchunk does not have.
-    MemoryError, FileExistsError
-        As in `map_overlap`.
 
     Examples
     --------
     >>> volchunk.cast(np.array([-1.0, 0.5, 1.5, 999.0]), np.uint8)
     array([  0,   0,   2, 255], dtype=uint8)
     """
-    return run_ops(
-        image, [f"cast:dtype={legal_dtype(dtype, 'dtype').name}"], out=out, progress=progress,
-        chunks=chunks, roi=roi, memory=memory, workers=workers,
-    )
+    return _run(image, f"cast:dtype={legal_dtype(dtype, 'dtype').name}", how)
 
 
-def clip(
-    image: Any,
-    min: float | None = None,
-    max: float | None = None,
-    *,
-    chunks: Chunks = "auto",
-    out: Any = None,
-    roi: Roi = None,
-    memory: int | str | None = None,
-    workers: int | None = None,
-    progress: bool = True,
-) -> Any:
+@_op(refuses="neither end, a `min` above `max`, or NaN")
+def clip(image: Any, min: float | None = None, max: float | None = None, **how: Unpack[How]) -> Any:
     """Move values outside of a range to its ends; the dtype stays.
 
     Parameters
     ----------
-    image : array_like, path or Volume
-        As in `map_overlap`.
     min, max : float or int, optional
         The ends; at least one of them. For integers they round half to even.
-    chunks, out, roi, memory, workers, progress : optional
-        As in `map_overlap`; `roi` is a part of the result.
-
-    Returns
-    -------
-    ndarray, Volume, or out
-        A new array; of a path the `Volume` there; or `out`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For neither end, a `min` above `max`, or NaN.
-    MemoryError, FileExistsError
-        As in `map_overlap`.
 
     Examples
     --------
     >>> volchunk.clip(np.array([1, 5, 9]), min=3, max=7)
     array([3, 5, 7])
     """
-    keys = [
-        f"{key}={_number(value, key)}"
-        for key, value in (("min", min), ("max", max))
-        if value is not None
-    ]
-    return run_ops(
-        image, [":".join(["clip", *keys])], out=out, progress=progress,
-        chunks=chunks, roi=roi, memory=memory, workers=workers,
-    )
+    ends = {"min": min, "max": max}
+    keys = [f"{key}={number(end, key)}" for key, end in ends.items() if end is not None]
+    return _run(image, ":".join(["clip", *keys]), how)
 
 
-def threshold(
-    image: Any,
-    value: float,
-    *,
-    chunks: Chunks = "auto",
-    out: Any = None,
-    roi: Roi = None,
-    memory: int | str | None = None,
-    workers: int | None = None,
-    progress: bool = True,
-) -> Any:
+@_op(refuses="a value that is not such a number")
+def threshold(image: Any, value: float, **how: Unpack[How]) -> Any:
     """1 where a voxel is above a value, else 0, as uint8.
 
     Parameters
     ----------
-    image : array_like, path or Volume
-        As in `map_overlap`.
     value : float or int
         The value, which itself gives 0.
-    chunks, out, roi, memory, workers, progress : optional
-        As in `map_overlap`; `roi` is a part of the result.
-
-    Returns
-    -------
-    ndarray, Volume, or out
-        A new array; of a path the `Volume` there; or `out`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a value that is not such a number.
-    MemoryError, FileExistsError
-        As in `map_overlap`.
 
     Examples
     --------
     >>> volchunk.threshold(np.array([1.0, 2.0, 3.0]), 2)
     array([0, 0, 1], dtype=uint8)
     """
-    return run_ops(
-        image, [f"threshold:value={_number(value, 'value')}"], out=out, progress=progress,
-        chunks=chunks, roi=roi, memory=memory, workers=workers,
-    )
+    return _run(image, f"threshold:value={number(value, 'value')}", how)
 
 
-def subtract(
-    image: Any,
-    value: float,
-    *,
-    chunks: Chunks = "auto",
-    out: Any = None,
-    roi: Roi = None,
-    memory: int | str | None = None,
-    workers: int | None = None,
-    progress: bool = True,
-) -> Any:
+@_op(refuses="a value that is not such a number")
+def subtract(image: Any, value: float, **how: Unpack[How]) -> Any:
     """Voxel minus a constant.
 
     The result is float32, or float64 for float64 and integers of 32 bits or more.
 
     Parameters
     ----------
-    image : array_like, path or Volume
-        As in `map_overlap`.
     value : float or int
         The constant; finite.
-    chunks, out, roi, memory, workers, progress : optional
-        As in `map_overlap`; `roi` is a part of the result.
-
-    Returns
-    -------
-    ndarray, Volume, or out
-        A new array; of a path the `Volume` there; or `out`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a value that is not such a number.
-    MemoryError, FileExistsError
-        As in `map_overlap`.
 
     Examples
     --------
     >>> volchunk.subtract(np.array([1, 2, 3], np.uint8), 2.5)
     array([-1.5, -0.5,  0.5], dtype=float32)
     """
-    return run_ops(
-        image, [f"subtract:value={_number(value, 'value')}"], out=out, progress=progress,
-        chunks=chunks, roi=roi, memory=memory, workers=workers,
-    )
+    return _run(image, f"subtract:value={number(value, 'value')}", how)
 
 
-def multiply(
-    image: Any,
-    value: float,
-    *,
-    chunks: Chunks = "auto",
-    out: Any = None,
-    roi: Roi = None,
-    memory: int | str | None = None,
-    workers: int | None = None,
-    progress: bool = True,
-) -> Any:
+@_op(refuses="a value that is not such a number")
+def multiply(image: Any, value: float, **how: Unpack[How]) -> Any:
     """Voxel times a constant.
 
     The result is float32, or float64 for float64 and integers of 32 bits or more.
 
     Parameters
     ----------
-    image : array_like, path or Volume
-        As in `map_overlap`.
     value : float or int
         The constant; finite.
-    chunks, out, roi, memory, workers, progress : optional
-        As in `map_overlap`; `roi` is a part of the result.
-
-    Returns
-    -------
-    ndarray, Volume, or out
-        A new array; of a path the `Volume` there; or `out`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a value that is not such a number.
-    MemoryError, FileExistsError
-        As in `map_overlap`.
 
     Examples
     --------
     >>> volchunk.multiply(np.array([1, 2, 3], np.uint8), 0.5)
     array([0.5, 1. , 1.5], dtype=float32)
     """
-    return run_ops(
-        image, [f"multiply:value={_number(value, 'value')}"], out=out, progress=progress,
-        chunks=chunks, roi=roi, memory=memory, workers=workers,
-    )
+    return _run(image, f"multiply:value={number(value, 'value')}", how)
 
 
 def _listed(values: Any, what: str, unit: str = "") -> str:
@@ -408,18 +264,18 @@ def _listed(values: Any, what: str, unit: str = "") -> str:
         values = values.tolist()
     if isinstance(values, str) or not isinstance(values, Sequence):
         values = [values]
-    return ",".join(_number(value, what) + unit for value in values)
+    return ",".join(f"{number(value, what)}{unit}" for value in values)
 
 
-def _number(value: Any, what: str) -> str:
-    """A number as text, whole ones exactly."""
+def number(value: Any, what: str) -> int | float:
+    """`value` as a number, a whole one exactly."""
     try:
-        return str(operator.index(value))
+        return operator.index(value)
     except TypeError:
         pass
     try:
         if isinstance(value, str | bytes):
             raise TypeError
-        return repr(float(value))
+        return float(value)
     except TypeError:
         raise TypeError(f"{what} is {value!r}; legal: a number") from None

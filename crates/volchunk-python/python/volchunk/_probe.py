@@ -1,7 +1,6 @@
 """The support of an unknown function, measured."""
 
 import itertools
-import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,18 +8,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from volchunk._arguments import whole
+from volchunk._overlap import takes_info
+
 Array = npt.NDArray[Any]
 
 _SLAB = 8
 """Planes that are changed at a time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Support(Mapping[int, tuple[int, int]]):
     """How far a function looks, as `probe` measured it: a mapping of axis to ``(lo, hi)``.
 
     The output at ``i`` depends on the input from ``i - lo`` to ``i + hi``. It is a lower bound.
-    Looking up an axis of `unbounded` is a ValueError, so that it cannot be taken for a depth.
+    Looking up an axis of `unbounded` is a ValueError, so that it cannot be taken for a depth. It
+    equals any mapping of the same depths, and another support that is also unbounded on the same
+    axes; as other mappings it has no hash.
 
     Attributes
     ----------
@@ -49,6 +53,13 @@ class Support(Mapping[int, tuple[int, int]]):
 
     def __len__(self) -> int:
         return len(self.depth) + len(self.unbounded)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Support):
+            return self.depth == other.depth and self.unbounded == other.unbounded
+        if isinstance(other, Mapping):
+            return not self.unbounded and self.depth == dict(other)
+        return NotImplemented
 
     def __str__(self) -> str:
         lines = [
@@ -89,7 +100,8 @@ def probe(
     Parameters
     ----------
     func : callable
-        Takes an array, returns one of the same shape. It is called some 20 times for each axis.
+        Takes an array, returns one of the same shape. It is called some 20 times for each axis. One
+        that takes ``info`` too has to have it: ``functools.partial(func, info=...)``.
     ndim : int
         Axes of its input.
     dtype : dtype
@@ -119,15 +131,22 @@ def probe(
     >>> probe(lambda x: x - x.mean(), ndim=1).unbounded
     (0,)
     """
+    if not callable(func):
+        raise TypeError(f"func is {func!r}; legal: a function")
+    if takes_info(func):
+        raise TypeError(
+            f"func is {func!r}, which takes a chunk's place beside its block; here are no chunks. "
+            "Legal: func(block), such as functools.partial(func, info=...)"
+        )
     kind = np.dtype(dtype)
     if kind.kind not in "biuf":
         raise TypeError(f"dtype is {kind}; legal: boolean, integer, float")
-    limit = _count("max_depth", max_depth, 0)
-    axes = _count("ndim", ndim, 1)
+    limit = whole(max_depth, "max_depth", 0)
+    axes = whole(ndim, "ndim", 1)
     if shape is None:
         lengths = (16,) * axes
     else:
-        lengths = tuple(_count("shape", n, 1) for n in shape)
+        lengths = tuple(whole(n, "shape", 1) for n in shape)
         if len(lengths) != axes:
             raise ValueError(f"shape is {shape!r}; legal: {axes} lengths, for ndim={axes}")
     depth = {}
@@ -255,13 +274,3 @@ def _extremes(dtype: np.dtype[Any]) -> tuple[Any, ...]:
     if dtype.kind == "b":
         return (False, True)
     return (np.iinfo(dtype).min, np.iinfo(dtype).max)
-
-
-def _count(name: str, value: Any, least: int) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}; legal: whole numbers from {least} on") from None
-    if count < least:
-        raise ValueError(f"{name} is {value!r}; legal: whole numbers from {least} on")
-    return count

@@ -42,7 +42,9 @@ class Workers:
     ----------
     func : callable
         ``func(block)``, or ``func(block, info)`` if `with_info`; returns an array or what NumPy
-        makes one of, of a dtype of fixed size. The block is writable, and gone with the call.
+        makes one of, of a dtype of fixed size. The block is writable, and gone with the call. It
+        may start threads and `subprocess`, but no processes of `multiprocessing`: the workers are
+        daemonic, so that they end with this process, and such have no children.
     count : int
         Number of processes.
     with_info : bool
@@ -294,7 +296,11 @@ def _start_method() -> str:
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C waits until the processes have started, which do not get it at all."""
+    """In this thread no Ctrl-C until the processes have started, which inherit that they get none.
+
+    It waits if this is the only thread; else the system may give it to another, and Python raises
+    KeyboardInterrupt in the main thread at once. The processes hold it back either way.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield

@@ -116,13 +116,15 @@ def _magmap_max_tasks(config: Any) -> Any:
 
 
 def _count(name: str, value: Any) -> int:
-    try:
-        count = int(value)
-        if count < 1 or count != float(value):
-            raise ValueError
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is {value!r}; legal: a whole number, 1 or more") from None
-    return count
+    # That module imports this one.
+    from volchunk._arguments import whole
+
+    if isinstance(value, str):
+        try:
+            value = int(value)
+        except ValueError:
+            raise ValueError(f"{name} is {value!r}; legal: a whole number, 1 or more") from None
+    return whole(value, name, 1)
 
 
 def _method(name: str, value: Any) -> str:

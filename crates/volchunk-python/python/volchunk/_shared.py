@@ -28,6 +28,11 @@ def init_shared_container(fn: Callable[..., object], *args: Any) -> None:
     fn(*args)
 
 
+def fixed_size(dtype: np.dtype[Any]) -> bool:
+    """Whether the items of such an array lie in it, so that copying its bytes copies them."""
+    return dtype.kind in "biufcmMSUV" and not dtype.hasobject
+
+
 class SharedArr:
     """A copy of an array in memory that processes share.
 
@@ -68,7 +73,7 @@ class SharedArr:
 
     def __init__(self, arr: npt.ArrayLike) -> None:
         values = np.asarray(arr)
-        if values.dtype.hasobject or values.dtype.kind not in "?biufcmMSUV":
+        if not fixed_size(values.dtype):
             raise TypeError(
                 f"arr has dtype {values.dtype}, whose items lie outside of the array, where other "
                 "processes cannot read them; legal: any dtype of fixed size"

@@ -19,7 +19,7 @@ import threadpoolctl  # type: ignore[import-untyped]
 
 from volchunk import magmap
 from volchunk._settings import settings
-from volchunk._shared import Memory
+from volchunk._shared import Memory, fixed_size
 
 # Results lie behind the block, where any dtype is aligned and no cache line is shared.
 _ALIGN = 64
@@ -31,6 +31,12 @@ _THREAD_VARIABLES = (
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
+)
+# What multiprocessing says in a worker, which it does not let outlive its parent.
+_DAEMONIC = "daemonic processes are not allowed to have children"
+_NO_CHILDREN = (
+    'func starts processes by multiprocessing, in a worker of executor="processes"; legal there: '
+    'threads, subprocess; or executor="threads"'
 )
 
 Function = Callable[..., Any]
@@ -101,13 +107,15 @@ def serve(
                 result = np.asarray(func(block, info) if with_info else func(block))
                 reply = _put(result, memory, behind(block.nbytes))
             except BaseException as error:
+                if isinstance(error, AssertionError) and _DAEMONIC in str(error):
+                    error.add_note(_NO_CHILDREN)
                 reply = Failure(error)
         channel.send(pickle.dumps(reply, pickle.HIGHEST_PROTOCOL))
 
 
 def _put(result: Array, memory: Memory, start: int) -> tuple[Any, tuple[int, ...], int, int]:
     """Copies a result behind the block, of which it may be a view."""
-    if result.dtype.hasobject or result.dtype.kind not in "?biufcmMSUV":
+    if not fixed_size(result.dtype):
         raise TypeError(
             f"func returned items of dtype {result.dtype}, which lie outside of the array; "
             "legal: any dtype of fixed size"

@@ -13,7 +13,8 @@ use crate::{
 /// last process that holds it, however that one ends.
 ///
 /// On Linux it is a memfd, which is not counted against `/dev/shm` and can't be shrunk by those who
-/// share it. On other Unix systems it is a temporary file, deleted before its first byte is written.
+/// share it. On other Unix systems it is a temporary file, deleted before its first byte is written;
+/// its room on the disk is taken as it is made, so that a full disk is an error and no signal.
 ///
 /// ```
 /// # #[cfg(unix)] {
@@ -75,7 +76,7 @@ impl SharedMemory {
         let bytes = bytes.max(1);
         let what = || format!("{bytes} bytes of shared memory");
         if length(&file)? < bytes {
-            file.set_len(bytes).map_err(|e| Error::io(what(), e))?;
+            os::lengthen(&file, bytes).map_err(|e| Error::io(what(), e))?;
         }
         let mapping = os::map_shared(&file, bytes).map_err(|e| Error::io(what(), e))?;
         Ok(Self { file, mapping })
@@ -148,7 +149,7 @@ pub struct SharedArray {
 }
 
 impl SharedArray {
-    /// An array of zeros, which take no memory before they are written.
+    /// An array of zeros, which on Linux take no memory before they are written.
     ///
     /// # Errors
     /// As [`SharedMemory::new`].
