@@ -21,6 +21,7 @@ mod merge;
 mod op;
 pub mod os;
 mod run;
+mod seams;
 mod volume;
 
 pub use error::{Error, ErrorKind, Result};
@@ -33,6 +34,9 @@ pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
 pub use run::{
     ByteBudget, Control, Journal, Memory, Plan, PlanRequest, Progress, Receipt, Report, RunOptions,
     StorageRequest, digest, for_each_chunk, plan, run, run_with,
+};
+pub use seams::{
+    AxisSeams, Finding, Jump, SCORE_GRID, SCORE_PLANE, SeamRequest, measure_seams,
 };
 pub use volume::{
     ArraySink, ArraySource, Axis, AxisKind, AxisMap, Bool, Boundary, Buffer, Dtype, Element,
