@@ -41,13 +41,15 @@ pub(super) fn judge(axis: &mut AxisSeams, lattice: &Lattice<'_>, own: &[(&Site, 
     let mut planes: Vec<u64> = own.iter().map(|(site, _)| site.plane).collect();
     planes.dedup();
     let mut best: Vec<Option<Finding>> = vec![None; planes.len()];
-    let mut worst: Option<(f64, usize)> = None;
+    let mut kinds = Vec::new();
     for (kind, &jump) in KINDS.iter().enumerate() {
         let off = |k: usize, plane| lattice.is_off_grid(axis.axis, plane, k as i64 - BESIDE as i64);
         let patches = compare(own, kind, off);
         let curves: Vec<Curve> = planes
             .iter()
-            .map(|p| mean(own.iter().zip(&patches).filter(|((s, _), _)| s.plane == *p).map(|x| x.1)))
+            .map(|p| {
+                mean(own.iter().zip(&patches).filter(|((s, _), _)| s.plane == *p).map(|x| x.1))
+            })
             .collect();
         let scales: Vec<f64> = curves.iter().filter_map(|c| spread(c).map(|s| s.scale)).collect();
         let common = median(scales).unwrap_or(0.0);
@@ -56,18 +58,19 @@ pub(super) fn judge(axis: &mut AxisSeams, lattice: &Lattice<'_>, own: &[(&Site, 
         for (best, curve) in best.iter_mut().zip(&curves) {
             keep(best, finding(jump, curve, common, SCORE_PLANE));
         }
-        // The picture is of the patch that stands out most, by the measure that counts.
-        let counts = axis.grid.iter().chain(best.iter().flatten()).any(|f| f.jump == jump);
-        let most = patches.iter().enumerate().filter(|_| counts);
-        for (k, patch) in most {
-            let score = patch[BESIDE as usize];
-            if score.is_finite() && worst.is_none_or(|(s, _)| score > s) {
-                worst = Some((score, k));
-            }
-        }
+        kinds.push(patches);
     }
     axis.each = planes.into_iter().zip(best).filter_map(|(p, f)| Some((p, f?))).collect();
-    axis.worst = worst.map(|(_, k)| (own[k].0.region.clone(), own[k].0.plane));
+    // Where the strongest finding can be seen best.
+    let Some(strongest) = axis.strongest() else { return };
+    let plane = axis.each.iter().find(|(_, f)| std::ptr::eq(f, strongest)).map(|(p, _)| *p);
+    let Some(kind) = KINDS.iter().position(|&kind| kind == strongest.jump) else { return };
+    let candidates = own.iter().zip(&kinds[kind]).filter(|((site, _), patch)| {
+        plane.is_none_or(|p| p == site.plane) && patch[BESIDE as usize].is_finite()
+    });
+    let worst =
+        candidates.max_by(|(_, a), (_, b)| a[BESIDE as usize].total_cmp(&b[BESIDE as usize]));
+    axis.worst = worst.map(|((site, _), _)| (site.region.clone(), site.plane));
 }
 
 /// Every patch's jumps of one kind over its median off the grid. Where a plane is on the grid but
@@ -87,7 +90,8 @@ fn compare(
         }
         known.push(curve);
     }
-    let medians: Vec<f64> = known.iter().map(|c| median(off(c).collect()).unwrap_or(f64::NAN)).collect();
+    let medians: Vec<f64> =
+        known.iter().map(|c| median(off(c).collect()).unwrap_or(f64::NAN)).collect();
     let typical: Vec<f64> = known
         .iter()
         .map(|c| {

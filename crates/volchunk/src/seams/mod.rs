@@ -1,8 +1,8 @@
 //! Seams measured in a volume itself, whatever program made it: is it rougher across the planes of
 //! a grid than across the planes beside them?
 
-mod jumps;
 mod judge;
+mod jumps;
 mod sites;
 
 use std::sync::{Mutex, PoisonError, atomic::AtomicBool};
@@ -11,8 +11,8 @@ use crate::{Error, ErrorKind, Region, Result, Scratch, Source, for_each_chunk};
 use jumps::{KINDS, Measure, jumps};
 use sites::{Lattice, Site, sites};
 
-pub use jumps::Jump;
 pub use judge::{Finding, SCORE_GRID, SCORE_PLANE};
+pub use jumps::Jump;
 
 /// What [`measure_seams`] looks for, and by which means.
 #[derive(Debug, Clone)]
@@ -110,9 +110,11 @@ fn measure(
     request: &SeamRequest<'_>,
 ) -> Result<Vec<Measure>> {
     let size = source.info().dtype.size() as u64;
-    let decoded = source.info().storage.as_ref().map_or(0, |s| {
-        s.chunk.iter().fold(size, |bytes, &n| bytes.saturating_mul(n))
-    });
+    let decoded = source
+        .info()
+        .storage
+        .as_ref()
+        .map_or(0, |s| s.chunk.iter().fold(size, |bytes, &n| bytes.saturating_mul(n)));
     // The patch, the same with its axis first, twice as f64.
     let patch = sites.iter().map(|s| s.region.voxels()).max().unwrap_or(0) * (2 * size + 16);
     let need = patch.saturating_add(decoded).saturating_add(source.read_overhead()).max(1);

@@ -1,7 +1,7 @@
 //! Where a volume is looked at: patches across planes of the grid, each inside one face.
 
 use super::comma;
-use crate::{Coords, Error, Region, Result, VolumeInfo, AxisKind};
+use crate::{AxisKind, Coords, Error, Region, Result, VolumeInfo};
 
 /// Planes of one axis that are looked at.
 const PLANES: u64 = 24;
@@ -66,7 +66,9 @@ impl<'a> Lattice<'a> {
         if self.planes(axis) == 0 {
             Some("no plane of the grid lies inside the volume".into())
         } else if c < THINNEST {
-            Some(format!("chunks of {c} leave no off-grid planes to compare; legal: from {THINNEST}"))
+            Some(format!(
+                "chunks of {c} leave no off-grid planes to compare; legal: from {THINNEST}"
+            ))
         } else if self.measurable(axis).next().is_none() {
             Some("its planes lie too near to the ends of the volume".into())
         } else {

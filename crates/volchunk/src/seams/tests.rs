@@ -37,7 +37,8 @@ fn noise(shape: Shape, seed: u64) -> Vec<f64> {
 /// Gaussian filter, reflecting at the ends of chunks of `chunk` that see `halo` voxels beyond them.
 fn smooth(v: &[f64], shape: Shape, sigma: f64, chunk: [usize; 3], halo: usize) -> Vec<f64> {
     let reach = (4.0 * sigma).round() as i64;
-    let taps: Vec<f64> = (-reach..=reach).map(|k| (-0.5 * (k as f64 / sigma).powi(2)).exp()).collect();
+    let taps: Vec<f64> =
+        (-reach..=reach).map(|k| (-0.5 * (k as f64 / sigma).powi(2)).exp()).collect();
     let total: f64 = taps.iter().sum();
     let mut v = v.to_vec();
     for axis in 0..3 {
@@ -70,8 +71,13 @@ fn whole(v: &[f64], shape: Shape, sigma: f64) -> Vec<f64> {
 fn look(v: &Buffer, chunk: [u64; 3]) -> Vec<AxisSeams> {
     let source = ArraySource::new(v.view());
     let cancel = AtomicBool::new(false);
-    let request =
-        SeamRequest { chunk: &chunk, offset: &[0; 3], workers: 2, memory: 1 << 30, cancel: &cancel };
+    let request = SeamRequest {
+        chunk: &chunk,
+        offset: &[0; 3],
+        workers: 2,
+        memory: 1 << 30,
+        cancel: &cancel,
+    };
     measure_seams(&source, &request).unwrap()
 }
 
@@ -95,19 +101,35 @@ fn seam_free(kind: usize, seed: u64) -> Buffer {
         2 => floats(&whole(&raw, s, 2.0), s),
         3 => bytes(&whole(&raw, s, 2.0), s, 300.0),
         // A mask, sparse.
-        4 => bytes(&whole(&raw, s, 2.0).iter().map(|&v| f64::from(v > 0.12)).collect::<Vec<_>>(), s, 1.0),
+        4 => bytes(
+            &whole(&raw, s, 2.0).iter().map(|&v| f64::from(v > 0.12)).collect::<Vec<_>>(),
+            s,
+            1.0,
+        ),
         // Bright planes, as a lamp that flickers makes them.
         5 => {
             let smooth = whole(&raw, s, 1.5);
-            floats(&volume(s, |z, y, x| {
-                (20.0 + 40.0 * smooth[(z * s[1] + y) * s[2] + x]) * (1.0 + 0.1 * normal(seed + 77, z as u64))
-            }), s)
+            floats(
+                &volume(s, |z, y, x| {
+                    (20.0 + 40.0 * smooth[(z * s[1] + y) * s[2] + x])
+                        * (1.0 + 0.1 * normal(seed + 77, z as u64))
+                }),
+                s,
+            )
         }
         // Sparse bright cells over noise.
         6 => {
             let cells = whole(&raw, s, 2.5);
             let fine = noise(s, seed + 1000);
-            bytes(&cells.iter().zip(fine).map(|(c, n)| (c * 40.0 - 3.0).max(0.0) * 20.0 + n).collect::<Vec<_>>(), s, 1.0)
+            bytes(
+                &cells
+                    .iter()
+                    .zip(fine)
+                    .map(|(c, n)| (c * 40.0 - 3.0).max(0.0) * 20.0 + n)
+                    .collect::<Vec<_>>(),
+                s,
+                1.0,
+            )
         }
         // Enlarged four times without interpolation.
         7 => floats(&volume(s, |z, y, x| raw[(z / 4 * s[1] + y / 4) * s[2] + x / 4]), s),
@@ -144,14 +166,23 @@ fn calibration() {
         }
         scores.0.sort_by(f64::total_cmp);
         scores.1.sort_by(f64::total_cmp);
-        let top = |s: &[f64]| s.iter().rev().take(4).map(|s| format!("{s:.1}")).collect::<Vec<_>>().join(" ");
-        println!("kind {kind}: alarms {found} of {}; grid {} plane {}", seeds * 4, top(&scores.0), top(&scores.1));
+        let top = |s: &[f64]| {
+            s.iter().rev().take(4).map(|s| format!("{s:.1}")).collect::<Vec<_>>().join(" ")
+        };
+        println!(
+            "kind {kind}: alarms {found} of {}; grid {} plane {}",
+            seeds * 4,
+            top(&scores.0),
+            top(&scores.1)
+        );
     }
     for (name, chunk) in [("16", [16, 16, 16]), ("24", [24, 32, 40]), ("36", [36, 40, 44])] {
         for seed in 0..3 {
             let raw = noise(SHAPE, seed);
             let c = chunk.map(|c| c as usize);
-            let step = |z: usize, y: usize, x: usize| normal(9, ((z / c[0]) * 100 + y / c[1] * 10 + x / c[2]) as u64 + seed * 1000);
+            let step = |z: usize, y: usize, x: usize| {
+                normal(9, ((z / c[0]) * 100 + y / c[1] * 10 + x / c[2]) as u64 + seed * 1000)
+            };
             let cases: Vec<(&str, Buffer)> = vec![
                 ("no halo s2", floats(&smooth(&raw, SHAPE, 2.0, c, 0), SHAPE)),
                 ("halo 4 s2", floats(&smooth(&raw, SHAPE, 2.0, c, 4), SHAPE)),
@@ -159,18 +190,53 @@ fn calibration() {
                 ("halo 7 s2", floats(&smooth(&raw, SHAPE, 2.0, c, 7), SHAPE)),
                 ("u8 no halo s2", bytes(&smooth(&raw, SHAPE, 2.0, c, 0), SHAPE, 300.0)),
                 ("u8 halo 4 s2", bytes(&smooth(&raw, SHAPE, 2.0, c, 4), SHAPE, 300.0)),
-                ("normalised .1", floats(&volume(SHAPE, |z, y, x| raw[(z * SHAPE[1] + y) * SHAPE[2] + x] + 0.1 * step(z, y, x)), SHAPE)),
-                ("normalised .5", floats(&volume(SHAPE, |z, y, x| raw[(z * SHAPE[1] + y) * SHAPE[2] + x] + 0.5 * step(z, y, x)), SHAPE)),
-                ("one plane", floats(&volume(SHAPE, |z, y, x| raw[(z * SHAPE[1] + y) * SHAPE[2] + x] + f64::from(z >= c[0])), SHAPE)),
+                (
+                    "normalised .1",
+                    floats(
+                        &volume(SHAPE, |z, y, x| {
+                            raw[(z * SHAPE[1] + y) * SHAPE[2] + x] + 0.1 * step(z, y, x)
+                        }),
+                        SHAPE,
+                    ),
+                ),
+                (
+                    "normalised .5",
+                    floats(
+                        &volume(SHAPE, |z, y, x| {
+                            raw[(z * SHAPE[1] + y) * SHAPE[2] + x] + 0.5 * step(z, y, x)
+                        }),
+                        SHAPE,
+                    ),
+                ),
+                (
+                    "one plane",
+                    floats(
+                        &volume(SHAPE, |z, y, x| {
+                            raw[(z * SHAPE[1] + y) * SHAPE[2] + x] + f64::from(z >= c[0])
+                        }),
+                        SHAPE,
+                    ),
+                ),
             ];
             for (what, v) in cases {
                 let axes = look(&v, chunk);
-                let text: Vec<String> = axes.iter().map(|a| {
-                    let g = a.grid.as_ref().unwrap();
-                    let p = a.each.iter().map(|f| f.1.score).fold(0.0, f64::max);
-                    let n = a.each.iter().filter(|f| f.1.found).count();
-                    format!("{}{:.1} (x{:.1} o{} {}) planes {n}/{} {p:.1}", if g.found {"*"} else {" "}, g.score, g.ratio, g.jump.order, g.jump.step, a.each.len())
-                }).collect();
+                let text: Vec<String> = axes
+                    .iter()
+                    .map(|a| {
+                        let g = a.grid.as_ref().unwrap();
+                        let p = a.each.iter().map(|f| f.1.score).fold(0.0, f64::max);
+                        let n = a.each.iter().filter(|f| f.1.found).count();
+                        format!(
+                            "{}{:.1} (x{:.1} o{} {}) planes {n}/{} {p:.1}",
+                            if g.found { "*" } else { " " },
+                            g.score,
+                            g.ratio,
+                            g.jump.order,
+                            g.jump.step,
+                            a.each.len()
+                        )
+                    })
+                    .collect();
                 println!("{name} {what}: {}", text.join(" | "));
             }
         }
