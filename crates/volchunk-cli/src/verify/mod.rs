@@ -148,6 +148,13 @@ fn check_figure(figure: &Path, output: &Path) -> Result<()> {
             output.display()
         )));
     }
+    let folder = figure.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(Error::new(
+            ErrorKind::Io,
+            format!("--figure {}: there is no folder {}", figure.display(), folder.display()),
+        ));
+    }
     if figure.symlink_metadata().is_ok() && !is_made_with(figure, SOFTWARE) {
         return Err(Error::new(
             ErrorKind::Exists,

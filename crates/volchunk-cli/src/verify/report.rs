@@ -83,12 +83,16 @@ impl Verdict {
         if let Some(journal) = &self.journal {
             let altered: usize = journal.reread.iter().map(|(_, r)| r.altered.len()).sum();
             if altered > 0 {
-                parts.push(format!("{} chunks are not what was written", grouped(altered as u64)));
+                parts.push(format!(
+                    "{} chunk{} not what was written",
+                    grouped(altered as u64),
+                    is(altered)
+                ));
             }
             let audits = journal.audit.iter().flatten();
             let differing: usize = audits.map(|(_, a)| a.differing.len()).sum();
             if differing > 0 {
-                parts.push(format!("{differing} chunks of a shifted grid differ"));
+                parts.push(format!("{differing} of the chunks of a shifted grid differ"));
             }
         }
         let axes: Vec<&str> =
@@ -240,8 +244,9 @@ pub(super) fn skipped(seams: &[AxisSeams], info: &VolumeInfo) -> String {
 
 fn found_text(finding: &Finding) -> String {
     let what = if finding.jump.step { "steps" } else { "differences" };
+    let digits = if finding.ratio < 10.0 { 2 } else { 0 };
     format!(
-        "{what} of order {} are {:.3} × those off the grid (score {:.1})",
+        "{what} of order {} are {:.digits$} × those off the grid (score {:.1})",
         finding.jump.order, finding.ratio, finding.score
     )
 }
@@ -254,6 +259,10 @@ fn finding_json(finding: &Finding) -> Value {
         "order": finding.jump.order,
         "step": finding.jump.step,
     })
+}
+
+fn is(count: usize) -> &'static str {
+    if count == 1 { " is" } else { "s are" }
 }
 
 fn of_level(level: usize) -> String {

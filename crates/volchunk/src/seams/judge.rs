@@ -15,6 +15,8 @@ pub const SCORE_PLANE: f64 = 12.0;
 const MARGIN: f64 = 1.5;
 /// Least scale of the logarithms: differences of a per cent are nobody's seams.
 const LEAST: f64 = 0.005;
+/// What a single patch's logarithm counts for at most, so that a wild voxel doesn't outweigh all.
+const MOST: f64 = 7.0;
 /// Added to a patch's jumps, as a share of the volume's: what is empty has no roughness of its own.
 const FLOOR: f64 = 0.05;
 
@@ -23,7 +25,8 @@ const FLOOR: f64 = 0.05;
 pub struct Finding {
     /// What was measured.
     pub jump: Jump,
-    /// Robust standard deviations above the median of the off-grid planes.
+    /// Robust standard deviations above the median of the off-grid planes; less where one of those
+    /// lies as high.
     pub score: f64,
     /// How many times as large as across off-grid planes, by their geometric means over patches.
     pub ratio: f64,
@@ -92,17 +95,14 @@ fn compare(
     }
     let medians: Vec<f64> =
         known.iter().map(|c| median(off(c).collect()).unwrap_or(f64::NAN)).collect();
-    let typical: Vec<f64> = known
-        .iter()
-        .map(|c| {
-            let (n, sum) = off(c).fold((0.0, 0.0), |(n, sum), v| (n + 1.0, sum + v));
-            sum / f64::max(n, 1.0)
-        })
-        .collect();
-    let typical = typical.iter().sum::<f64>() / typical.len().max(1) as f64;
+    // Of the patches in which anything changes; their median, for one bad voxel can outweigh all.
+    let means = known.iter().map(|c| off(c).sum::<f64>() / off(c).count().max(1) as f64);
+    let typical = median(means.filter(|&m| m > 0.0).collect()).unwrap_or(0.0);
     for (curve, median) in known.iter_mut().zip(medians) {
         let floor = FLOOR * typical + f64::MIN_POSITIVE;
-        curve.iter_mut().for_each(|v| *v = ((*v + floor) / (median + floor)).ln());
+        curve
+            .iter_mut()
+            .for_each(|v| *v = ((*v + floor) / (median + floor)).ln().clamp(-MOST, MOST));
     }
     known
 }
@@ -150,13 +150,15 @@ fn finding(jump: Jump, curve: &Curve, common: f64, enough: f64) -> Option<Findin
     if above.is_nan() {
         return None;
     }
-    let score = above / scale.max(common).max(LEAST);
+    // Not beyond what its lead over the highest off-grid plane is worth.
+    let lead = above / (MARGIN * (highest - median)).max(f64::MIN_POSITIVE);
+    let score = (above / scale.max(common).max(LEAST)).min(enough * lead);
     let profile = curve.iter().enumerate().filter(|(_, v)| !v.is_nan());
     Some(Finding {
         jump,
         score,
         ratio: above.exp(),
-        found: score >= enough && above >= MARGIN * (highest - median),
+        found: score >= enough,
         profile: profile.map(|(k, v)| (k as i64 - BESIDE as i64, (v - median).exp())).collect(),
     })
 }
