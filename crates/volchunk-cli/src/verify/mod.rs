@@ -271,7 +271,9 @@ fn audit(output: &Path, kept: &[Kept], means: Means<'_>) -> Result<Vec<(usize, A
         let finer = open_level(output, head.level - 1, kept)?;
         let pipeline = bind_chain(&[OpSpec::parse("downsample:factor=2")?], finer.info().clone())?;
         let chunk = Some(Lengths::new(head.chunk.clone(), "chunk")?);
-        let config = Config { roi: None, chunk, ..prepared.config.clone() };
+        // How it is stored was asked for the finest level, and nothing is stored here.
+        let (storage_chunk, shard) = (None, None);
+        let config = Config { roi: None, chunk, storage_chunk, shard, ..prepared.config.clone() };
         let plan = plan_for(&config, &pipeline, finer.read_overhead(), means.limits)
             .or_else(|_| plan_for(&config, &pipeline, finer.read_overhead(), alone))?;
         let result = open_level(output, head.level, kept)?;

@@ -178,7 +178,7 @@ fn no_alarm_without_seams() {
 #[test]
 #[ignore = "minutes"]
 fn no_alarm_without_seams_at_length() {
-    assert_eq!(alarms(100..400, 4), Vec::<String>::new());
+    assert_eq!(alarms(100..300, 4), Vec::<String>::new());
 }
 
 #[test]
