@@ -10,6 +10,7 @@ Examples:
   volchunk plan scan/ out.zarr --op gaussian:sigma=2 --memory 2GiB
   volchunk run  scan/ out.zarr --op gaussian:sigma=5um --voxel-size 5,2,2
   volchunk convert scan/ scan.zarr --pyramid
+  volchunk status out.zarr                 how far it is; the command that began it goes on with it
   volchunk demo
 
 Exit codes: 0 done, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.";

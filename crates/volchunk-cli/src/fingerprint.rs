@@ -18,7 +18,8 @@ const LIMIT: usize = 1000;
 /// An input's description, and the number, size and newest change of its files.
 ///
 /// No voxel is read. Of a Zarr only the metadata of the node and of its children counts, and the
-/// times of their folders: a storage chunk rewritten in place is not noticed.
+/// times of their folders. A storage chunk rewritten in place is noticed by the stamps of the chunks
+/// that read it, when a run goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fingerprint {

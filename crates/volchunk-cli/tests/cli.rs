@@ -269,13 +269,16 @@ fn the_summary_says_what_was_done() {
 fn help_is_complete() {
     let dir = Dir::new();
     let text = dir.call(&["--help"]).done().stdout;
-    for command in ["info", "plan", "run", "convert", "demo", "Examples", "Exit codes"] {
+    for command in
+        ["info", "plan", "run", "convert", "status", "finish", "demo", "Examples", "Exit codes"]
+    {
         assert!(text.contains(command), "{command}");
     }
     let text = dir.call(&["run", "--help"]).done().stdout;
     for flag in ["--op", "--chunk", "--storage-chunk", "--shard", "--memory", "--workers", "--roi"]
         .iter()
         .chain(&["--axes", "--voxel-size", "--job", "--force", "--quiet", "gaussian:sigma="])
+        .chain(&["--check", "--retries", "--keep-going", "--part", "--durable"])
     {
         assert!(text.contains(flag), "{flag}");
     }
