@@ -35,6 +35,24 @@ pub struct Reread {
 /// Reads every chunk of `journal` back from `result`, the volume of `grid`'s domain, and holds it
 /// against its receipt. Threads: up to `workers`, as many as `memory` bytes allow.
 ///
+/// ```
+/// use volchunk::{ArraySource, Buffer, ChunkGrid, Control, Journal, Receipt, digest, reread};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("0.journal");
+/// let grid = ChunkGrid::new(&[4], &[2])?;
+/// let journal = Journal::create(&path, "the job", 0..2, false)?;
+/// for (number, core) in [[1u8, 2], [3, 4]].iter().enumerate() {
+///     let digest = digest(&Buffer::from_slice(&[2], core));
+///     journal.commit(Receipt { number: number as u64, digest, stored: 0, stamp: 0 })?;
+/// }
+/// let now = Buffer::from_slice(&[4], &[1u8, 2, 3, 5]);
+/// let result = ArraySource::new(now.view());
+/// let found = reread(&grid, &journal, &result, (1, 1 << 20), Control::default())?;
+/// assert_eq!((found.chunks, found.altered.len()), (2, 1));
+/// assert_eq!(found.altered[0].chunk.core.to_string(), "[2:4]");
+/// # Ok::<(), volchunk::Error>(())
+/// ```
+///
 /// # Errors
 /// [`ErrorKind::OverMemory`] where one chunk does not fit; a damaged journal;
 /// [`ErrorKind::Cancelled`]. A chunk that cannot be read is no error, but altered.

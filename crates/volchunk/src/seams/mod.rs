@@ -75,6 +75,23 @@ impl AxisSeams {
 ///
 /// A volume whose content has the period of the grid is seen as one with seams.
 ///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+/// use volchunk::{ArraySource, Buffer, SeamRequest, measure_seams};
+/// // Noise, a step of the same size in its middle.
+/// let noise = |i: u64| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) % 100;
+/// let values: Vec<u16> =
+///     (0..64 * 64 * 64).map(|i| (noise(i * i) + 100 * (i / 64 % 64 / 32)) as u16).collect();
+/// let volume = Buffer::from_slice(&[64, 64, 64], &values);
+/// let cancel = AtomicBool::new(false);
+/// let request =
+///     SeamRequest { chunk: &[32; 3], offset: &[0; 3], workers: 1, memory: 1 << 28, cancel: &cancel };
+/// let axes = measure_seams(&ArraySource::new(volume.view()), &request)?;
+/// let found: Vec<bool> = axes.iter().map(|axis| axis.found()).collect();
+/// assert_eq!(found, [false, true, false]);
+/// # Ok::<(), volchunk::Error>(())
+/// ```
+///
 /// # Errors
 /// A zero chunk, another number of axes; a budget too small for one patch; what the source reports;
 /// [`ErrorKind::Cancelled`].
