@@ -15,6 +15,18 @@ Examples:
 
 Exit codes: 0 done, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.";
 
+const VERIFY: &str = "\
+Of an output of `run` or `convert`, every chunk is read back and held against the digest that was taken
+when it was written. Chunks of a grid that is shifted by half a chunk are computed anew and compared
+bit for bit. And on planes of the grid, of any volume, what changes across them is compared with what
+changes across the planes beside them: a seam is where it stands out.
+
+Examples:
+  volchunk verify out.zarr
+  volchunk verify stitched.tif --grid 64,256,256 --figure seam.png
+
+Exit codes: 0 nothing found, 1 something found, or a failure, 2 wrong usage, 130 stopped by Ctrl-C.";
+
 /// Divides n-d image volumes into overlapping chunks, works on every core, reassembles without seams.
 ///
 /// Reads folders of TIFF planes, TIFF, NPY, Zarr and OME-Zarr; writes OME-Zarr, NPY and BigTIFF.
@@ -44,6 +56,9 @@ pub(crate) enum Command {
     /// Say how far an output is, also while it is being written
     #[command(after_help = "Example: volchunk status out.zarr --json")]
     Status(StatusArgs),
+    /// Check an output: is it what was written, and can a seam be seen? Also on other programs' output
+    #[command(after_help = VERIFY)]
+    Verify(VerifyArgs),
     /// Mark an output complete that was written with --part, if every chunk of every part is there
     #[command(after_help = "Example: volchunk run in.tif out.zarr --part 0/2; \
                       volchunk run in.tif out.zarr --part 1/2; volchunk finish out.zarr")]
@@ -195,6 +210,27 @@ pub(crate) struct Manner {
 pub(crate) struct StatusArgs {
     /// The output of `run` or `convert`
     pub(crate) output: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// An output of `run` or `convert`; with --grid any volume
+    pub(crate) output: PathBuf,
+    /// Look for seams alone, on a grid of this distance in voxels: one length, or one for each
+    /// spatial axis [default: the chunk that the output was made with]
+    #[arg(long, value_name = "N[,N…]", allow_hyphen_values = true)]
+    pub(crate) grid: Option<String>,
+    /// A voxel at which a chunk of --grid begins: one, or one for each spatial axis [default: 0]
+    #[arg(long, value_name = "N[,N…]", requires = "grid", allow_hyphen_values = true)]
+    pub(crate) offset: Option<String>,
+    /// Draw the worst seam, or where one is likeliest, beside what was measured there
+    #[arg(long, value_name = "PNG")]
+    pub(crate) figure: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

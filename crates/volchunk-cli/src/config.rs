@@ -173,7 +173,7 @@ pub fn parse_bytes(text: &str, what: &str) -> Result<u64> {
 }
 
 /// Numbers separated by commas.
-fn numbers<T: FromStr>(text: &str, what: &str, legal: &str) -> Result<Vec<T>> {
+pub(crate) fn numbers<T: FromStr>(text: &str, what: &str, legal: &str) -> Result<Vec<T>> {
     text.split(',')
         .map(|t| {
             t.trim().parse().map_err(|_| {
@@ -184,7 +184,7 @@ fn numbers<T: FromStr>(text: &str, what: &str, legal: &str) -> Result<Vec<T>> {
 }
 
 impl Lengths {
-    fn parse(text: &str, what: &'static str) -> Result<Self> {
+    pub(crate) fn parse(text: &str, what: &'static str) -> Result<Self> {
         let legal = "lengths of at least 1 voxel, such as 64 or 64,256,256";
         Self::new(numbers(text, what, legal)?, what)
     }

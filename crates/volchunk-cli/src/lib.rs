@@ -13,10 +13,12 @@ mod fingerprint;
 mod job;
 mod journals;
 mod output;
+mod picture;
 mod prepare;
 mod progress;
 mod report;
 mod start;
+mod verify;
 
 use std::{
     ffi::OsString,
@@ -129,6 +131,7 @@ fn command(cli: &args::Cli, cancel: &AtomicBool) -> Result<()> {
         args::Command::Run(args) => commands::run(args, cancel),
         args::Command::Convert(args) => commands::convert(args, cancel),
         args::Command::Status(args) => commands::status(args),
+        args::Command::Verify(args) => verify::verify(args, cancel),
         args::Command::Finish(args) => commands::finish(args, cancel),
         args::Command::Demo(args) => demo::demo(args, cancel),
     }

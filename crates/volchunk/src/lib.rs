@@ -11,6 +11,8 @@
 //! - [`Op`], [`Pipeline`]: what is computed, and which input a region of the output needs.
 //! - [`plan()`] and [`run()`]: what a job will cost, and carrying it out on every core.
 //! - [`Journal`] and [`run_with`]: the same with receipts, to go on after a kill.
+//! - [`reread`], [`audit_seams`], [`measure_seams`]: whether an output is what was written, and whether
+//!   it shows seams.
 //!
 //! Coordinates are `u64` voxels, half-open, slowest axis first; voxel centres lie at integers.
 
@@ -22,6 +24,7 @@ mod merge;
 mod op;
 pub mod os;
 mod run;
+mod seams;
 mod volume;
 
 pub use error::{Error, ErrorKind, Result};
@@ -32,9 +35,11 @@ pub use merge::{
 };
 pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
 pub use run::{
-    ByteBudget, Control, Journal, Memory, Plan, PlanRequest, Progress, Receipt, Report, RunOptions,
-    StorageRequest, digest, for_each_chunk, plan, run, run_with,
+    Altered, Audit, ByteBudget, Control, Differing, Journal, Memory, Plan, PlanRequest, Progress,
+    Receipt, Report, Reread, RunOptions, StorageRequest, audit_seams, digest, for_each_chunk, plan,
+    reread, run, run_with,
 };
+pub use seams::{AxisSeams, Finding, Jump, SCORE_GRID, SCORE_PLANE, SeamRequest, measure_seams};
 pub use volume::{
     ArraySink, ArraySource, Axis, AxisKind, AxisMap, Bool, Boundary, Buffer, Dtype, Element,
     Scratch, SharedArray, SharedMemory, Sink, Source, StorageGrid, View, ViewMut, VolumeInfo,

@@ -1,15 +1,11 @@
 //! Which files of a folder the demo may replace: those that an earlier demo made.
 
-use std::{
-    fs::{self, File},
-    io::BufReader,
-    path::Path,
-};
+use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 use volchunk::{Error, ErrorKind, Result};
 
-use crate::job::Job;
+use crate::{job::Job, picture::is_made_with};
 
 /// What the demo's picture says that it was made with, under the keyword `Software`.
 pub(super) const SOFTWARE: &str = "volchunk demo";
@@ -29,7 +25,7 @@ pub(super) fn check(cells: &Path, filtered: &Path, op: &str, picture: &Path) -> 
             let job = zarr_attributes(path).as_ref().and_then(Job::from_attributes);
             job.is_some_and(|job| job.is_plainly(cells, op))
         } else {
-            is_picture(path)
+            is_made_with(path, SOFTWARE)
         }
     };
     for path in [cells, filtered, picture] {
@@ -56,12 +52,4 @@ fn zarr_attributes(path: &Path) -> Option<Value> {
     let text = fs::read(path.join("zarr.json")).ok()?;
     let document: Value = serde_json::from_slice(&text).ok()?;
     document.get("attributes")?.get("volchunk").cloned()
-}
-
-fn is_picture(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else { return false };
-    png::Decoder::new(BufReader::new(file)).read_info().is_ok_and(|reader| {
-        let mut texts = reader.info().uncompressed_latin1_text.iter();
-        texts.any(|t| t.keyword == "Software" && t.text == SOFTWARE)
-    })
 }

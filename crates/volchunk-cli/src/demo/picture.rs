@@ -1,10 +1,11 @@
 //! The picture that the demo draws.
 
-use std::{fs::File, io::BufWriter, path::Path};
+use std::path::Path;
 
-use volchunk::{Buffer, Error, Result, Source};
+use volchunk::{Buffer, Result, Source};
 
 use super::{for_each_plane, own::SOFTWARE};
+use crate::picture;
 
 /// Columns between the two halves.
 const GAP: usize = 8;
@@ -23,7 +24,7 @@ pub(super) fn draw(path: &Path, before: &dyn Source, after: &Buffer, chunk: &[u6
     for plane in after.as_slice::<f32>().chunks(height * width) {
         right.iter_mut().zip(plane).for_each(|(most, &v)| *most = most.max(v));
     }
-    let (left, right) = (stretch(&left), stretch(&right));
+    let (left, right) = (picture::stretch(&left), picture::stretch(&right));
     let mut pixels = Vec::with_capacity(height * (2 * width + GAP) * 3);
     for y in 0..height {
         for x in 0..width {
@@ -39,26 +40,5 @@ pub(super) fn draw(path: &Path, before: &dyn Source, after: &Buffer, chunk: &[u6
             pixels.extend([right[y * width + x]; 3]);
         }
     }
-    let fail = |e: png::EncodingError| {
-        Error::io(format_args!("writing {}", path.display()), std::io::Error::other(e))
-    };
-    let file = File::create(path)
-        .map_err(|e| Error::io(format_args!("creating {}", path.display()), e))?;
-    let mut encoder =
-        png::Encoder::new(BufWriter::new(file), (2 * width + GAP) as u32, height as u32);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_compression(png::Compression::High);
-    encoder.add_text_chunk("Software".into(), SOFTWARE.into()).map_err(fail)?;
-    let mut writer = encoder.write_header().map_err(fail)?;
-    writer.write_image_data(&pixels).map_err(fail)?;
-    writer.finish().map_err(fail)
-}
-
-/// Grey values such that all but the brightest in 500 fit.
-fn stretch(values: &[f32]) -> Vec<u8> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f32::total_cmp);
-    let low = sorted[sorted.len() / 100];
-    let high = sorted[sorted.len() - 1 - sorted.len() / 500].max(low + 1.0);
-    values.iter().map(|v| (255.0 * (v - low) / (high - low)) as u8).collect()
+    picture::save(path, (2 * width + GAP, height), &pixels, SOFTWARE)
 }

@@ -1,5 +1,6 @@
 //! The engine: what a job will cost, carrying it out on every core, going on after a kill.
 
+mod audit;
 mod auto_chunk;
 mod budget;
 mod digest;
@@ -9,12 +10,15 @@ mod halo_cache;
 mod journal;
 mod keeper;
 mod plan;
+mod reread;
 mod run_job;
 mod todo;
 
+pub use audit::{Audit, Differing, audit_seams};
 pub use budget::ByteBudget;
 pub use digest::digest;
 pub use executor::{Control, Progress, for_each_chunk};
 pub use journal::{Journal, Receipt};
 pub use plan::{Memory, Plan, PlanRequest, StorageRequest, plan};
+pub use reread::{Altered, Reread, reread};
 pub use run_job::{Report, RunOptions, run, run_with};

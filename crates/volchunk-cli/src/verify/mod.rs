@@ -1,0 +1,284 @@
+//! `volchunk verify`: whether an output is what was written, and whether seams can be seen in it.
+
+mod figure;
+mod font;
+mod report;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+    time::{Duration, Instant},
+};
+
+use volchunk::{
+    Audit, AxisSeams, Control, Coords, Error, ErrorKind, Reread, Result, SeamRequest, Source,
+    audit_seams, measure_seams, os, reread,
+};
+use volchunk_io::{OutputState, open, output_state, same_or_inside};
+use volchunk_ops::{OpSpec, bind_chain};
+
+use crate::{
+    args::VerifyArgs,
+    config::{Config, Lengths, Limits, numbers},
+    journals::{Kept, journals},
+    output::print,
+    picture::is_made_with,
+    prepare::{plan_for, prepare},
+    progress::Display,
+};
+
+/// What the figure says that it was made with.
+const SOFTWARE: &str = "volchunk verify";
+/// Chunks of a shifted grid that are computed anew, of each level.
+const SAMPLES: u64 = 24;
+
+/// All that was found.
+struct Verdict {
+    place: String,
+    axis_names: Vec<String>,
+    /// Distance of the planes on every axis.
+    chunk: Coords,
+    /// None where there is no journal to go by.
+    journal: Option<OfJournal>,
+    seams: Vec<AxisSeams>,
+    figure: Option<PathBuf>,
+}
+
+struct OfJournal {
+    /// By level, what the journals of its parts found together.
+    reread: Vec<(usize, Reread)>,
+    elapsed: Duration,
+    /// By level, or why there was none.
+    audit: Result<Vec<(usize, Audit)>, String>,
+}
+
+/// What the caller grants.
+#[derive(Clone, Copy)]
+struct Means<'a> {
+    limits: Limits,
+    workers: usize,
+    /// Bytes for everything.
+    cap: u64,
+    quiet: bool,
+    cancel: &'a AtomicBool,
+}
+
+impl Means<'_> {
+    /// Bytes beyond what the process holds now.
+    fn memory(&self) -> u64 {
+        self.cap.saturating_sub(os::resident_memory().unwrap_or(0))
+    }
+}
+
+/// Verifies an output, tells what was found.
+pub(crate) fn verify(args: &VerifyArgs, cancel: &AtomicBool) -> Result<()> {
+    let output = &args.output;
+    let limits = Limits::from_args(&args.limits)?;
+    if let Some(figure) = &args.figure {
+        check_figure(figure, output)?;
+    }
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let free = || os::available_memory().map_or(2 << 30, |m| m / 2);
+    let means = Means {
+        limits,
+        workers: limits.workers.unwrap_or_else(cores),
+        cap: limits.memory.unwrap_or_else(free),
+        quiet: args.json,
+        cancel,
+    };
+    let kept = match args.grid {
+        Some(_) => Vec::new(),
+        None => journals_of(output)?,
+    };
+    let source = open(output)?;
+    let info = source.info();
+    let (chunk, offset) = match (&args.grid, kept.first()) {
+        (Some(grid), _) => {
+            (Lengths::parse(grid, "--grid")?.for_axes(info)?, offset(args, &*source)?)
+        }
+        (None, Some(first)) => {
+            (Coords::from_slice(&first.head.chunk), Coords::from_elem(0, info.ndim()))
+        }
+        (None, None) => return Err(Error::argument("no journal")),
+    };
+    let request = SeamRequest {
+        chunk: &chunk,
+        offset: &offset,
+        workers: means.workers,
+        memory: means.memory(),
+        cancel,
+    };
+    let journal = if kept.is_empty() { None } else { Some(of_journal(output, &kept, means)?) };
+    let seams = measure_seams(&*source, &request).map_err(|e| match e.kind() {
+        ErrorKind::OverMemory => e.context("--memory"),
+        _ => e,
+    })?;
+    if args.grid.is_some() && seams.iter().all(|axis| axis.skipped.is_some()) {
+        let why = report::skipped(&seams, info);
+        return Err(Error::argument(format!("--grid: nothing to measure: {why}")));
+    }
+    let mut verdict = Verdict {
+        place: output.display().to_string(),
+        axis_names: info.axes.iter().map(|a| a.name.clone()).collect(),
+        chunk,
+        journal,
+        seams,
+        figure: None,
+    };
+    if let Some(path) = &args.figure {
+        let drawn = figure::draw(path, &*source, &verdict.seams, &verdict.axis_names)?;
+        verdict.figure = drawn.then(|| path.clone());
+    }
+    match args.json {
+        true => print(&format!("{:#}\n", verdict.json()))?,
+        false => print(&verdict.text())?,
+    }
+    match verdict.complaint() {
+        Some(what) => Err(Error::data(format!("{}: {what}", verdict.place))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a figure that would replace anything but another such figure.
+fn check_figure(figure: &Path, output: &Path) -> Result<()> {
+    if same_or_inside(output, figure) {
+        return Err(Error::argument(format!(
+            "--figure {} is, or lies inside, the volume {}; legal: a place apart from it",
+            figure.display(),
+            output.display()
+        )));
+    }
+    let folder = figure.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(Error::new(
+            ErrorKind::Io,
+            format!("--figure {}: there is no folder {}", figure.display(), folder.display()),
+        ));
+    }
+    if figure.symlink_metadata().is_ok() && !is_made_with(figure, SOFTWARE) {
+        return Err(Error::new(
+            ErrorKind::Exists,
+            format!(
+                "--figure: {} is there, and volchunk verify did not make it; legal: a new file",
+                figure.display()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The journals of a complete output.
+fn journals_of(output: &Path) -> Result<Vec<Kept>> {
+    let place = output.display();
+    let state = output_state(output)?;
+    if state == OutputState::Absent {
+        return Err(Error::new(ErrorKind::Io, format!("{place}: there is no such output")));
+    }
+    let kept = journals(output)?;
+    match state {
+        OutputState::Partial if !kept.is_empty() => Err(Error::data(format!(
+            "{place} is unfinished; legal: a complete output (run --check goes through an \
+             unfinished one)"
+        ))),
+        _ if kept.is_empty() => Err(Error::argument(format!(
+            "{place} has no journal to verify it by; legal: --grid 64,256,256, the distance of the \
+             planes on which to look for seams"
+        ))),
+        _ => Ok(kept),
+    }
+}
+
+/// The voxels of `--offset`, one per axis.
+fn offset(args: &VerifyArgs, source: &dyn Source) -> Result<Coords> {
+    let info = source.info();
+    let Some(text) = &args.offset else { return Ok(Coords::from_elem(0, info.ndim())) };
+    let values: Vec<u64> = numbers(text, "--offset", "voxels from 0, such as 0 or 32,0,0")?;
+    match values.len() == info.ndim() {
+        true => Ok(Coords::from_vec(values)),
+        false => info.per_axis(&values, 0, "--offset").map(Coords::from_vec),
+    }
+}
+
+/// What the journals tell: of every chunk, and of the job.
+fn of_journal(output: &Path, kept: &[Kept], means: Means<'_>) -> Result<OfJournal> {
+    let started = Instant::now();
+    let mut found: Vec<(usize, Reread)> = Vec::new();
+    for Kept { head, journal, .. } in kept {
+        let grid = head.grid()?;
+        let result = open_level(output, head.level, kept)?;
+        let display = Display::new("reading back", grid.domain().voxels(), means.quiet);
+        let control = Control { cancel: means.cancel, progress: &|p| display.update(p) };
+        let means = (means.workers, means.memory());
+        let one = reread(&grid, journal, &*result, means, control);
+        display.end();
+        let one = one.map_err(|e| match e.kind() {
+            ErrorKind::OverMemory => e.context("--memory"),
+            _ => e,
+        })?;
+        match found.last_mut().filter(|(level, _)| *level == head.level) {
+            Some((_, all)) => {
+                all.chunks += one.chunks;
+                all.bytes += one.bytes;
+                all.altered.extend(one.altered);
+            }
+            None => found.push((head.level, one)),
+        }
+    }
+    let elapsed = started.elapsed();
+    // Damage and seams are told even where the job cannot be repeated.
+    let audit = match audit(output, kept, means) {
+        Err(e) if e.is_cancelled() => return Err(e),
+        audit => audit.map_err(|e| e.to_string()),
+    };
+    Ok(OfJournal { reread: found, elapsed, audit })
+}
+
+/// A level of an output, which is a folder in it where there are several.
+fn open_level(output: &Path, level: usize, kept: &[Kept]) -> Result<Box<dyn Source>> {
+    match kept.iter().any(|k| k.head.level > 0) {
+        true => open(&output.join(level.to_string())),
+        false => open(output),
+    }
+}
+
+/// Chunks of shifted grids, computed anew.
+///
+/// # Errors
+/// Why that cannot be: the input is gone or changed, the memory is too small.
+fn audit(output: &Path, kept: &[Kept], means: Means<'_>) -> Result<Vec<(usize, Audit)>> {
+    let Some(first) = kept.first() else { return Ok(Vec::new()) };
+    let job = &first.head.job;
+    let mut config = job.clone().config()?;
+    config.output = output.to_owned();
+    // Fewer threads where not all of them fit.
+    let alone = Limits { workers: Some(1), ..means.limits };
+    let fits = |e: &Error| e.kind() == ErrorKind::OverMemory && means.limits.workers.is_none();
+    let prepared = match prepare(config.clone(), means.limits) {
+        Err(e) if fits(&e) => prepare(config, alone)?,
+        prepared => prepared?,
+    };
+    if job.input_changed(&prepared) {
+        let message =
+            format!("the input {} changed since it was made", prepared.config.input.display());
+        return Err(Error::data(message));
+    }
+    let control = Control { cancel: means.cancel, ..Control::default() };
+    let result = open_level(output, 0, kept)?;
+    let sources = [&*prepared.source];
+    let (plan, pipeline) = (&prepared.plan, &prepared.pipeline);
+    let mut audits = vec![(0, audit_seams(plan, pipeline, &sources, &*result, SAMPLES, control)?)];
+    for head in kept.iter().map(|k| &k.head).filter(|head| head.level > 0) {
+        let finer = open_level(output, head.level - 1, kept)?;
+        let pipeline = bind_chain(&[OpSpec::parse("downsample:factor=2")?], finer.info().clone())?;
+        let chunk = Some(Lengths::new(head.chunk.clone(), "chunk")?);
+        // How it is stored was asked for the finest level, and nothing is stored here.
+        let (storage_chunk, shard) = (None, None);
+        let config = Config { roi: None, chunk, storage_chunk, shard, ..prepared.config.clone() };
+        let plan = plan_for(&config, &pipeline, finer.read_overhead(), means.limits)
+            .or_else(|_| plan_for(&config, &pipeline, finer.read_overhead(), alone))?;
+        let result = open_level(output, head.level, kept)?;
+        let audit = audit_seams(&plan, &pipeline, &[&*finer], &*result, SAMPLES, control)?;
+        audits.push((head.level, audit));
+    }
+    Ok(audits)
+}
