@@ -67,8 +67,8 @@ pub(crate) fn info_json(info: &VolumeInfo) -> Value {
     })
 }
 
-/// A plan, for `plan`.
-pub(crate) fn plan_text(prepared: &Prepared) -> String {
+/// A plan, for `plan`; `outside` of its chunks lie outside of the mask, where there is one.
+pub(crate) fn plan_text(prepared: &Prepared, outside: Option<u64>) -> String {
     let Plan { grid, output, workers, memory: m, .. } = &prepared.plan;
     let input = prepared.source.info();
     let mut t = String::new();
@@ -111,6 +111,23 @@ pub(crate) fn plan_text(prepared: &Prepared) -> String {
             shape(grid.chunk_shape())
         ),
     );
+    if let (Some(mask), Some(outside)) = (&prepared.config.selection.mask, outside) {
+        line(
+            "mask",
+            format!(
+                "{}: {} of {} chunks lie wholly outside, and will not be computed",
+                mask.display(),
+                grouped(outside),
+                grouped(grid.len())
+            ),
+        );
+    }
+    if let Some(value) = prepared.config.selection.skip_empty {
+        line(
+            "skip empty",
+            format!("{value}: how many chunks read nothing else is known when they are read"),
+        );
+    }
     line("workers", workers.to_string());
     line(
         "peak memory",
@@ -156,8 +173,8 @@ fn storage_text(output: &VolumeInfo) -> String {
     }
 }
 
-/// A plan as JSON.
-pub(crate) fn plan_json(prepared: &Prepared) -> Value {
+/// A plan as JSON; `outside` as in [`plan_text`].
+pub(crate) fn plan_json(prepared: &Prepared, outside: Option<u64>) -> Value {
     let Plan { grid, output, workers, memory: m, .. } = &prepared.plan;
     json!({
         "input": info_json(prepared.source.info()),
@@ -168,6 +185,8 @@ pub(crate) fn plan_json(prepared: &Prepared) -> Value {
         "chunks": grid.len(),
         "chunk_grid": grid.counts(),
         "chunk": grid.chunk_shape(),
+        "chunks_outside_mask": outside,
+        "skip_empty": prepared.config.selection.skip_empty.map(|value| value.to_string()),
         "workers": workers,
         "memory": {
             "peak": m.peak,

@@ -119,6 +119,8 @@ fn result(pipeline: &Pipeline, source: &dyn Source, chunk: &[u64], workers: usiz
         memory: Some(u64::MAX),
         read_overhead: source.read_overhead(),
         write_overhead: &|_| Ok(0),
+        mask: None,
+        skip_empty: false,
     })
     .unwrap();
     let mut all = Buffer::zeros(&plan.output.shape, plan.output.dtype);

@@ -48,6 +48,8 @@ fn main() -> Result<()> {
             memory: None,
             read_overhead: 0,
             write_overhead: &|_| Ok(0),
+            mask: None,
+            skip_empty: false,
         })?;
         // The result's memory is fresh each time, as the peer's is.
         let mut out = Buffer::zeros(&shape, Dtype::F32);

@@ -34,6 +34,8 @@ fn request<'a>(pipeline: &'a Pipeline, chunk: &[u64]) -> PlanRequest<'a> {
         memory: Some(8 << 30),
         read_overhead: 0,
         write_overhead: &|_| Ok(0),
+        mask: None,
+        skip_empty: false,
     }
 }
 

@@ -10,6 +10,7 @@
 //! - [`Op`], [`Pipeline`]: what is computed, and which input a region of the output needs.
 //! - [`plan()`] and [`run()`]: what a job will cost, and carrying it out on every core.
 //! - [`Journal`] and [`run_with`]: the same with receipts, to go on after a kill.
+//! - [`Mask`]: chunks and voxels whose result does not count.
 //!
 //! Coordinates are `u64` voxels, half-open, slowest axis first; voxel centres lie at integers.
 
@@ -31,8 +32,8 @@ pub use merge::{
 };
 pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
 pub use run::{
-    ByteBudget, Control, Journal, Memory, Plan, PlanRequest, Progress, Receipt, Report, RunOptions,
-    StorageRequest, digest, for_each_chunk, plan, run, run_with,
+    ByteBudget, Control, Journal, Mask, Memory, Plan, PlanRequest, Progress, Receipt, Report,
+    RunOptions, StorageRequest, chunks_outside, digest, for_each_chunk, plan, run, run_with,
 };
 pub use volume::{
     ArraySink, ArraySource, Axis, AxisKind, AxisMap, Bool, Boundary, Buffer, Dtype, Element,

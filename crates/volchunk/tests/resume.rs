@@ -201,6 +201,8 @@ impl Bench {
             memory: Some(1 << 33),
             read_overhead: 0,
             write_overhead: &|_| Ok(0),
+            mask: None,
+            skip_empty: false,
         };
         let plan = plan(&request).unwrap();
         assert!(plan.memory.halo_cache > 0);
