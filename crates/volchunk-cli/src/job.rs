@@ -177,7 +177,10 @@ impl Job {
 
     /// Writes the job of an output, at `path` in the folder that is kept beside it.
     pub(crate) fn record(&self, path: &Path) -> Result<()> {
-        fs::write(path, self.text()?)
+        // Under another name until it is whole: a complete output must not lose its job to a kill.
+        let new = path.with_extension("json.new");
+        fs::write(&new, self.text()?)
+            .and_then(|()| fs::rename(&new, path))
             .map_err(|e| Error::io(format_args!("writing {}", path.display()), e))
     }
 

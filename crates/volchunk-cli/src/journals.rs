@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use volchunk::{ChunkGrid, Error, Journal, Plan, Region, Result};
+use volchunk::{ChunkGrid, Error, ErrorKind, Journal, Plan, Region, Result};
 use volchunk_io::{Part, companion_path};
 
 use crate::{job::Job, prepare::Prepared};
@@ -78,7 +78,15 @@ pub(crate) fn open_journal(
 ) -> Result<Journal> {
     let path = journal_path(output, head.level, part);
     if path.symlink_metadata().is_ok() {
-        return Journal::open(&path, durable);
+        let journal = Journal::open(&path, durable)?;
+        let found: Option<Head> = serde_json::from_str(journal.job()).ok();
+        return match found.map(|found| found.grid()).transpose()? {
+            Some(grid) if grid == head.grid()? => Ok(journal),
+            _ => Err(Error::new(
+                ErrorKind::Exists,
+                format!("{} is that of other chunks; --force begins anew", path.display()),
+            )),
+        };
     }
     let folder = companion_path(output);
     fs::create_dir_all(&folder)

@@ -330,27 +330,18 @@ impl<'a> HaloCache<'a> {
         index: &[u64],
         accept: impl Fn(&Region) -> bool,
     ) -> Vec<Region> {
-        let mut boxes: Vec<Region> = Vec::new();
-        let touch: Vec<&[(u64, Range<u64>)]> =
-            self.axes.iter().zip(index).map(|(axis, &s)| axis.touching(s)).collect();
-        let spans: Vec<Range<u64>> = touch.iter().map(|t| 0..t.len() as u64).collect();
         // A storage chunk far larger than a chunk is kept whole: its boxes would cover it anyway.
         const MANY: u64 = 512;
         if self.touching(index) > MANY {
             let whole = self.box_of(index);
             return if accept(&whole) { vec![whole] } else { Vec::new() };
         }
-        let mut chunk: Coords = smallvec::smallvec![0; self.grid.ndim()];
-        product(&spans, &mut |choice| {
-            for (a, &k) in choice.iter().enumerate() {
-                chunk[self.axes[a].driver] = touch[a][k as usize].0;
-            }
-            let later = self.grid.number_of(&chunk);
-            if later <= number || !self.todo.contains(later) {
+        let mut boxes: Vec<Region> = Vec::new();
+        self.each_to_do(index, |later, needed| {
+            if later <= number {
                 return;
             }
-            let ranges = choice.iter().enumerate().map(|(a, &k)| touch[a][k as usize].1.clone());
-            let needed = Region::from_ranges(ranges);
+            let needed = needed();
             if accept(&needed) && !boxes.iter().any(|b| b.contains(&needed)) {
                 boxes.retain(|b| !needed.contains(b));
                 boxes.push(needed);
@@ -419,22 +410,32 @@ impl<'a> HaloCache<'a> {
         Entry { pending: self.pending(index), reading: false, held: Vec::new() }
     }
 
+    /// Calls `f` with each chunk to do that reads the storage chunk at `index`, by its number, and
+    /// with what it needs of it.
+    fn each_to_do(&self, index: &[u64], mut f: impl FnMut(u64, &dyn Fn() -> Region)) {
+        let touch: Vec<&[(u64, Range<u64>)]> =
+            self.axes.iter().zip(index).map(|(axis, &s)| axis.touching(s)).collect();
+        let spans: Vec<Range<u64>> = touch.iter().map(|t| 0..t.len() as u64).collect();
+        let mut chunk: Coords = smallvec::smallvec![0; self.grid.ndim()];
+        product(&spans, &mut |choice| {
+            for (a, &k) in choice.iter().enumerate() {
+                chunk[self.axes[a].driver] = touch[a][k as usize].0;
+            }
+            let number = self.grid.number_of(&chunk);
+            if self.todo.contains(number) {
+                let ranges = choice.iter().zip(&touch).map(|(&k, t)| t[k as usize].1.clone());
+                f(number, &|| Region::from_ranges(ranges.clone()));
+            }
+        });
+    }
+
     /// How many of the chunks to do read the storage chunk at `index`.
     fn pending(&self, index: &[u64]) -> u64 {
         if self.todo.is_all() {
             return self.touching(index);
         }
-        let touch: Vec<&[(u64, Range<u64>)]> =
-            self.axes.iter().zip(index).map(|(axis, &s)| axis.touching(s)).collect();
-        let spans: Vec<Range<u64>> = touch.iter().map(|t| 0..t.len() as u64).collect();
-        let mut chunk: Coords = smallvec::smallvec![0; self.grid.ndim()];
         let mut pending = 0;
-        product(&spans, &mut |choice| {
-            for (a, &k) in choice.iter().enumerate() {
-                chunk[self.axes[a].driver] = touch[a][k as usize].0;
-            }
-            pending += u64::from(self.todo.contains(self.grid.number_of(&chunk)));
-        });
+        self.each_to_do(index, |_, _| pending += 1);
         pending
     }
 
