@@ -107,6 +107,22 @@ pub(crate) struct Divide {
     pub(crate) roi: Option<String>,
 }
 
+/// What need not be computed.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Select {
+    /// A volume of the result's shape: where it is 0 the output is the fill value; chunks that lie
+    /// wholly there are not computed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mask: Option<PathBuf>,
+    /// What the output is outside of the mask [default: 0]
+    #[arg(long, value_name = "VALUE", requires = "mask", allow_hyphen_values = true)]
+    pub(crate) fill: Option<String>,
+    /// Don't compute chunks that read nothing but this value: they get what the ops give there, and
+    /// the result stays the same, bit for bit
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    pub(crate) skip_empty: Option<String>,
+}
+
 /// What the machine grants.
 #[derive(Debug, Args)]
 pub(crate) struct Limits {
@@ -141,6 +157,8 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) divide: Divide,
     #[command(flatten)]
+    pub(crate) select: Select,
+    #[command(flatten)]
     pub(crate) limits: Limits,
     #[command(flatten)]
     pub(crate) describe: Describe,
@@ -166,12 +184,15 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) divide: Divide,
     #[command(flatten)]
+    pub(crate) select: Select,
+    #[command(flatten)]
     pub(crate) limits: Limits,
     #[command(flatten)]
     pub(crate) describe: Describe,
     /// Run the job in this file, which `volchunk plan --write-job` wrote
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "input", "output", "ops", "chunk", "storage_chunk", "shard", "roi", "axes", "voxel_size",
+        "mask", "fill", "skip_empty",
     ])]
     pub(crate) job: Option<PathBuf>,
     #[command(flatten)]

@@ -8,7 +8,7 @@ use std::{
 
 use volchunk::{Coords, Error, Region, Result, VolumeInfo};
 use volchunk_io::Format;
-use volchunk_ops::OpSpec;
+use volchunk_ops::{Number, OpSpec};
 
 use crate::args;
 
@@ -47,6 +47,36 @@ pub(crate) struct Config {
     pub(crate) shard: Option<Lengths>,
     /// Whether coarser levels are written too.
     pub(crate) pyramid: bool,
+    pub(crate) selection: Selection,
+}
+
+/// What need not be computed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Selection {
+    pub(crate) mask: Option<PathBuf>,
+    /// Outside of the mask; 0 where not given.
+    pub(crate) fill: Option<Number>,
+    /// The value of chunks that are not worth computing.
+    pub(crate) skip_empty: Option<Number>,
+}
+
+impl Selection {
+    fn from_args(args: &args::Select) -> Result<Self> {
+        Self::new(args.mask.clone(), args.fill.as_deref(), args.skip_empty.as_deref())
+    }
+
+    /// From numbers as they are written.
+    pub(crate) fn new(
+        mask: Option<PathBuf>,
+        fill: Option<&str>,
+        skip_empty: Option<&str>,
+    ) -> Result<Self> {
+        let number = |text: Option<&str>, flag| {
+            text.map(|t| Number::parse(t).map_err(|e| e.context(flag))).transpose()
+        };
+        let (fill, skip_empty) = (number(fill, "--fill")?, number(skip_empty, "--skip-empty")?);
+        Ok(Self { mask, fill, skip_empty })
+    }
 }
 
 /// What the machine grants a run; no part of the job.
@@ -74,6 +104,7 @@ impl Config {
         ops: &[String],
         divide: &args::Divide,
         describe: &args::Describe,
+        select: &args::Select,
     ) -> Result<Self> {
         let lengths = |text: &Option<String>, what| {
             text.as_ref().map(|t| Lengths::parse(t, what)).transpose()
@@ -89,6 +120,7 @@ impl Config {
             storage_chunk: lengths(&divide.storage_chunk, "--storage-chunk")?,
             shard: lengths(&divide.shard, "--shard")?,
             pyramid: false,
+            selection: Selection::from_args(select)?,
         };
         config.check_storage()?;
         Ok(config)

@@ -13,7 +13,7 @@ use volchunk::{Error, ErrorKind, Result};
 use volchunk_io::{Format, same_or_inside};
 
 use crate::{
-    config::{Config, Description, Lengths, Roi, parse_ops},
+    config::{Config, Description, Lengths, Roi, Selection, parse_ops},
     fingerprint::Fingerprint,
     prepare::Prepared,
 };
@@ -48,10 +48,22 @@ pub(crate) struct Job {
     #[serde(default)]
     pyramid: bool,
     /// As `input`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mask: Option<PathBuf>,
+    /// A number as text, since a float may not survive JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fill: Option<String>,
+    /// As `fill`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    skip_empty: Option<String>,
+    /// As `input`.
     output: PathBuf,
     /// What the input was when the output was made of it; only an output's own job has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     input_state: Option<Fingerprint>,
+    /// The same of the mask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mask_state: Option<Fingerprint>,
 }
 
 impl Job {
@@ -77,7 +89,11 @@ impl Job {
             shard: storage.and_then(|s| s.shard.as_ref()).map(|s| s.to_vec()),
             pyramid: config.pyramid,
             output: text(absolute(&config.output)?),
+            mask: config.selection.mask.as_deref().map(absolute).transpose()?.map(text),
+            fill: config.selection.fill.map(|number| number.to_string()),
+            skip_empty: config.selection.skip_empty.map(|number| number.to_string()),
             input_state: Some(prepared.fingerprint.clone()),
+            mask_state: prepared.selected.fingerprint().cloned(),
         })
     }
 
@@ -92,6 +108,7 @@ impl Job {
         let folder = path.parent().unwrap_or(Path::new(""));
         job.input = folder.join(job.input);
         job.output = folder.join(job.output);
+        job.mask = job.mask.map(|mask| folder.join(mask));
         Ok(job)
     }
 
@@ -126,7 +143,9 @@ impl Job {
     pub(crate) fn write_plan(prepared: &Prepared, path: &Path) -> Result<()> {
         let config = &prepared.config;
         let place = path.display();
-        for (what, volume) in [("input", &config.input), ("output", &config.output)] {
+        let mask = config.selection.mask.iter().map(|path| ("mask", path));
+        let volumes = [("input", &config.input), ("output", &config.output)];
+        for (what, volume) in volumes.into_iter().chain(mask) {
             if same_or_inside(volume, path) || same_or_inside(path, volume) {
                 return Err(Error::argument(format!(
                     "{place} is, or lies inside, the {what} {}; legal: a place apart from it",
@@ -141,7 +160,7 @@ impl Job {
             }
         }
         // Where it runs, the input may be a copy.
-        let job = Self { input_state: None, ..Self::of(prepared)? };
+        let job = Self { input_state: None, mask_state: None, ..Self::of(prepared)? };
         let fail = |e| Error::io(format_args!("writing {place}"), e);
         match File::create_new(path) {
             Ok(mut file) => file.write_all(job.text()?.as_bytes()).map_err(fail),
@@ -186,6 +205,7 @@ impl Job {
             storage_chunk: lengths(self.storage_chunk, "storage_chunk")?,
             shard: lengths(self.shard, "shard")?,
             pyramid: self.pyramid,
+            selection: Selection::new(self.mask, self.fill.as_deref(), self.skip_empty.as_deref())?,
         };
         config.check_storage()?;
         Ok(config)
@@ -236,6 +256,18 @@ impl Job {
         compare("voxel size", self.voxel_size == wanted.voxel_size, size(self), size(&wanted));
         let roi = |job: &Self| shown(&job.roi);
         compare("region", self.roi == wanted.roi, roi(self), roi(&wanted));
+        let mask =
+            |job: &Self| job.mask.as_ref().map_or("none".into(), |m| m.display().to_string());
+        let alike = match (&self.mask, &wanted.mask) {
+            (Some(a), Some(b)) => same(a, b),
+            (a, b) => a == b,
+        };
+        compare("mask", alike, mask(self), mask(&wanted));
+        let fill = |job: &Self| job.fill.clone().unwrap_or_else(|| "0".into());
+        compare("fill", fill(self) == fill(&wanted), fill(self), fill(&wanted));
+        let skip = |job: &Self| shown(&job.skip_empty);
+        let alike = self.skip_empty == wanted.skip_empty;
+        compare("skipped value", alike, skip(self), skip(&wanted));
         let levels = |job: &Self| if job.pyramid { "a pyramid" } else { "one" }.to_owned();
         compare("levels", self.pyramid == wanted.pyramid, levels(self), levels(&wanted));
         let chunk = |job: &Self| shown(&job.storage_chunk);
@@ -261,9 +293,16 @@ impl Job {
         Ok(())
     }
 
-    /// Whether the input is known to be another than when the output was made.
-    pub(crate) fn input_changed(&self, prepared: &Prepared) -> bool {
-        self.input_state.as_ref().is_some_and(|state| *state != prepared.fingerprint)
+    /// What of the input and the mask is known to be another than when the output was made.
+    pub(crate) fn changed(&self, prepared: &Prepared) -> Option<String> {
+        let config = &prepared.config;
+        if self.input_state.as_ref().is_some_and(|state| *state != prepared.fingerprint) {
+            return Some(format!("the input {}", config.input.display()));
+        }
+        let other = |state: &Fingerprint| Some(state) != prepared.selected.fingerprint();
+        let mask = config.selection.mask.as_ref();
+        mask.filter(|_| self.mask_state.as_ref().is_some_and(other))
+            .map(|mask| format!("the mask {}", mask.display()))
     }
 
     /// Whether an output of `self` is `input` filtered by `op` alone.
@@ -271,6 +310,7 @@ impl Job {
         let wanted = fs::canonicalize(input).ok();
         let ops = parse_ops(&[op.to_owned()]).ok();
         wanted.is_some()
+            && self.mask.is_none()
             && fs::canonicalize(&self.input).ok() == wanted
             && parse_ops(&self.ops).ok() == ops
     }

@@ -17,6 +17,7 @@ mod picture;
 mod prepare;
 mod progress;
 mod report;
+mod selection;
 mod start;
 mod verify;
 
@@ -127,7 +128,7 @@ pub fn call(args: impl IntoIterator<Item = OsString>, cancel: &AtomicBool) -> Ex
 fn command(cli: &args::Cli, cancel: &AtomicBool) -> Result<()> {
     match &cli.command {
         args::Command::Info(args) => commands::info(args),
-        args::Command::Plan(args) => commands::plan(args),
+        args::Command::Plan(args) => commands::plan(args, cancel),
         args::Command::Run(args) => commands::run(args, cancel),
         args::Command::Convert(args) => commands::convert(args, cancel),
         args::Command::Status(args) => commands::status(args),

@@ -12,6 +12,7 @@ use crate::{
     config::{Config, Description, Lengths, Limits},
     fingerprint::Fingerprint,
     job::Job,
+    selection::Selected,
 };
 
 /// A job that is ready to run.
@@ -19,6 +20,7 @@ pub(crate) struct Prepared {
     pub(crate) config: Config,
     pub(crate) source: Box<dyn Source>,
     pub(crate) pipeline: Pipeline,
+    pub(crate) selected: Selected,
     pub(crate) plan: Plan,
     /// Of the input, before any of it was read.
     pub(crate) fingerprint: Fingerprint,
@@ -41,6 +43,15 @@ pub(crate) fn check_places(config: &Config) -> Result<()> {
             input.display()
         )));
     }
+    if let Some(mask) = &config.selection.mask
+        && volchunk_io::same_or_inside(mask, output)
+    {
+        return Err(Error::argument(format!(
+            "the output {} is, holds or lies inside the --mask {}; legal: a place apart from it",
+            output.display(),
+            mask.display()
+        )));
+    }
     let parent = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match fs::metadata(parent) {
         Ok(meta) if meta.is_dir() => Ok(()),
@@ -61,8 +72,9 @@ pub(crate) fn prepare(config: Config, limits: Limits) -> Result<Prepared> {
     let source = open_input(&config.input, &config.description)?;
     let fingerprint = Fingerprint::of(&config.input, source.info())?;
     let pipeline = bind_chain(&config.ops, source.info().clone())?;
-    let plan = plan_for(&config, &pipeline, source.read_overhead(), limits)?;
-    Ok(Prepared { config, source, pipeline, plan, fingerprint })
+    let selected = Selected::open(&config.selection, &pipeline)?;
+    let plan = plan_for(&config, &pipeline, source.read_overhead(), &selected, limits)?;
+    Ok(Prepared { config, source, pipeline, selected, plan, fingerprint })
 }
 
 /// The plan of `pipeline`, its result divided and stored as `config` asks.
@@ -70,6 +82,7 @@ pub(crate) fn plan_for(
     config: &Config,
     pipeline: &Pipeline,
     read_overhead: u64,
+    selected: &Selected,
     limits: Limits,
 ) -> Result<Plan> {
     let out = pipeline.output();
@@ -90,6 +103,8 @@ pub(crate) fn plan_for(
         memory: limits.memory,
         held: 0,
         read_overhead,
+        mask: selected.mask_source(),
+        skip_empty: selected.skip_empty.is_some(),
         write_overhead: &|info| write_overhead(config.format, info, &CreateOptions::default()),
     };
     plan(&request).map_err(|e| match e.kind() {
@@ -107,7 +122,8 @@ impl Prepared {
     /// That division does not fit under the cap.
     pub(crate) fn adopt(&mut self, job: &Job, limits: Limits) -> Result<()> {
         job.chunk_into(&mut self.config)?;
-        self.plan = plan_for(&self.config, &self.pipeline, self.source.read_overhead(), limits)
+        let read_overhead = self.source.read_overhead();
+        self.plan = plan_for(&self.config, &self.pipeline, read_overhead, &self.selected, limits)
             .map_err(|e| e.context("going on with the chunks of the run before"))?;
         Ok(())
     }

@@ -83,6 +83,9 @@ pub(crate) fn info_json(info: &VolumeInfo) -> Value {
 ///     storage: StorageRequest::Flat,
 ///     workers: Some(2),
 ///     memory: Some(4 << 30),
+///     held: 0,
+///     mask: None,
+///     skip_empty: false,
 ///     read_overhead: 0,
 ///     write_overhead: &|_| Ok(0),
 /// })?;
@@ -93,6 +96,8 @@ pub(crate) fn info_json(info: &VolumeInfo) -> Value {
 ///     output: "array",
 ///     format: "NumPy array",
 ///     roi: false,
+///     mask: None,
+///     skip_empty: None,
 ///     plan: &plan,
 /// };
 /// assert!(report.text().starts_with("input          array: 64 × 256 × 256 uint16 (zyx)\n"));
@@ -114,6 +119,10 @@ pub struct PlanReport<'a> {
     pub format: &'a str,
     /// Whether a region of interest was asked for; the text then names it. The JSON always does.
     pub roi: bool,
+    /// What to call the mask, and how many chunks lie wholly outside of it.
+    pub mask: Option<(&'a str, u64)>,
+    /// The value of chunks that count as empty.
+    pub skip_empty: Option<&'a str>,
     /// The plan.
     pub plan: &'a Plan,
 }
@@ -163,6 +172,22 @@ impl PlanReport<'_> {
                 shape(grid.chunk_shape())
             ),
         );
+        if let Some((mask, outside)) = self.mask {
+            line(
+                "mask",
+                format!(
+                    "{mask}: {} of {} chunks lie wholly outside, and will not be computed",
+                    grouped(outside),
+                    grouped(grid.len())
+                ),
+            );
+        }
+        if let Some(value) = self.skip_empty {
+            line(
+                "skip empty",
+                format!("{value}: how many chunks read nothing else is known when they are read"),
+            );
+        }
         line("workers", workers.to_string());
         line(
             "peak memory",
@@ -206,6 +231,8 @@ impl PlanReport<'_> {
             "chunks": grid.len(),
             "chunk_grid": grid.counts(),
             "chunk": grid.chunk_shape(),
+            "chunks_outside_mask": self.mask.map(|(_, outside)| outside),
+            "skip_empty": self.skip_empty,
             "workers": workers,
             "memory": {
                 "peak": m.peak,

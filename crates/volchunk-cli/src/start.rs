@@ -119,11 +119,8 @@ fn start(prepared: &Prepared, wanted: Wanted) -> Result<Start> {
                 let differs = differs.join("; ");
                 return refuse(format!("is there, complete, but another job made it: {differs}"));
             }
-            if job.input_changed(prepared) {
-                return refuse(format!(
-                    "is there, complete, but the input {} changed since it was made",
-                    prepared.config.input.display()
-                ));
+            if let Some(what) = job.changed(prepared) {
+                return refuse(format!("is there, complete, but {what} changed since it was made"));
             }
             if !wanted.check {
                 return Ok(Start::AlreadyComplete);
@@ -182,10 +179,9 @@ pub(crate) fn hindrance(
             let differs = differs.join("; ");
             return Ok(Some(format!("is there, unfinished, and another job's: {differs}")));
         }
-        if head.job.input_changed(prepared) {
+        if let Some(what) = head.job.changed(prepared) {
             return Ok(Some(format!(
-                "is there, unfinished, but the input {} changed since it was begun",
-                prepared.config.input.display()
+                "is there, unfinished, but {what} changed since it was begun"
             )));
         }
     }

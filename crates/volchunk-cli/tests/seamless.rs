@@ -123,6 +123,8 @@ fn result(pipeline: &Pipeline, source: &dyn Source, chunk: &[u64], workers: usiz
         held: 0,
         read_overhead: source.read_overhead(),
         write_overhead: &|_| Ok(0),
+        mask: None,
+        skip_empty: false,
     })
     .unwrap();
     let mut all = Buffer::zeros(&plan.output.shape, plan.output.dtype);

@@ -49,6 +49,8 @@ fn main() -> Result<()> {
             held: 0,
             read_overhead: 0,
             write_overhead: &|_| Ok(0),
+            mask: None,
+            skip_empty: false,
         })?;
         // The result's memory is fresh each time, as the peer's is.
         let mut out = Buffer::zeros(&shape, Dtype::F32);

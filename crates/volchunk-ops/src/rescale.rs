@@ -154,6 +154,10 @@ impl Op for Rescale {
         taps.saturating_add(line.saturating_mul(8 * lines))
     }
 
+    fn keeps_constant(&self) -> bool {
+        true
+    }
+
     fn compute(
         &self,
         inputs: &[Block<'_>],

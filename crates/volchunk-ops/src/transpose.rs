@@ -81,6 +81,10 @@ impl Op for Transpose {
         &self.needs
     }
 
+    fn keeps_constant(&self) -> bool {
+        true
+    }
+
     fn compute(
         &self,
         inputs: &[Block<'_>],

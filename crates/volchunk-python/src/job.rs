@@ -160,6 +160,8 @@ impl Job {
             output,
             format: format.map_or("in memory", |f| format_name(f, &self.plan.output)),
             roi,
+            mask: None,
+            skip_empty: None,
             plan: &self.plan,
         };
         let values = py.import("json")?.call_method1("loads", (report.json().to_string(),))?;
@@ -379,6 +381,8 @@ impl Divide {
             held: voxels
                 .saturating_mul(self.held)
                 .saturating_add(source.read_overhead().saturating_mul(self.workers as u64)),
+            mask: None,
+            skip_empty: false,
             read_overhead: source.read_overhead(),
             write_overhead: &overhead,
         })

@@ -35,6 +35,8 @@ fn request<'a>(pipeline: &'a Pipeline, chunk: &[u64]) -> PlanRequest<'a> {
         held: 0,
         read_overhead: 0,
         write_overhead: &|_| Ok(0),
+        mask: None,
+        skip_empty: false,
     }
 }
 

@@ -13,6 +13,7 @@
 //! - [`Journal`] and [`run_with`]: the same with receipts, to go on after a kill.
 //! - [`reread`], [`audit_seams`], [`measure_seams`]: whether an output is what was written, and whether
 //!   it shows seams.
+//! - [`Mask`]: chunks and voxels whose result does not count.
 //!
 //! Coordinates are `u64` voxels, half-open, slowest axis first; voxel centres lie at integers.
 
@@ -35,9 +36,9 @@ pub use merge::{
 };
 pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
 pub use run::{
-    Altered, Audit, ByteBudget, Control, Differing, Journal, Memory, Plan, PlanRequest, Progress,
-    Receipt, Report, Reread, RunOptions, StorageRequest, audit_seams, digest, for_each_chunk, plan,
-    reread, run, run_with,
+    Altered, Audit, ByteBudget, Control, Differing, Journal, Mask, Memory, Plan, PlanRequest,
+    Progress, Receipt, Report, Reread, RunOptions, StorageRequest, audit_seams, chunks_outside,
+    digest, for_each_chunk, plan, reread, run, run_with,
 };
 pub use seams::{AxisSeams, Finding, Jump, SCORE_GRID, SCORE_PLANE, SeamRequest, measure_seams};
 pub use volume::{

@@ -199,8 +199,11 @@ impl Bench {
             storage: StorageRequest::Flat,
             workers: Some(workers),
             memory: Some(1 << 33),
+            held: 0,
             read_overhead: 0,
             write_overhead: &|_| Ok(0),
+            mask: None,
+            skip_empty: false,
         };
         let plan = plan(&request).unwrap();
         assert!(plan.memory.halo_cache > 0);

@@ -8,12 +8,13 @@ use volchunk_ops::{OpSpec, bind_chain};
 
 use super::run::{Manner, Running, already_complete, before, carry_out};
 use crate::{
-    args::ConvertArgs,
-    config::{Config, Lengths, Limits},
+    args::{ConvertArgs, Select},
+    config::{Config, Lengths, Limits, Selection},
     journals::{Head, open_journal},
     output::print,
     prepare::{Prepared, plan_for, prepare},
     report::{self, Done},
+    selection::Selected,
     start::begin,
 };
 
@@ -22,8 +23,9 @@ const COARSEST: u64 = 256;
 
 /// Writes a volume in another format or storage.
 pub(crate) fn convert(args: &ConvertArgs, cancel: &AtomicBool) -> Result<()> {
+    let none = Select::default();
     let mut config =
-        Config::from_args(&args.input, &args.output, &[], &args.divide, &args.describe)?;
+        Config::from_args(&args.input, &args.output, &[], &args.divide, &args.describe, &none)?;
     config.pyramid = args.pyramid;
     config.check_storage()?;
     let limits = Limits::from_args(&args.limits)?;
@@ -77,13 +79,15 @@ pub(super) fn pyramid(
     }
     let infos: Vec<VolumeInfo> = plans().map(|plan| plan.output.clone()).collect();
     let output = Pyramid::resume(output, &infos, &base.create_options(manner.durable)?)?;
-    let job = Running { config: &base.config, what, manner };
+    let job = Running { config: &base.config, selected: &base.selected, what, manner };
     let sink = output.sink(0)?;
     let report = job.run(&base.plan, &base.pipeline, &*base.source, &*sink, &journals[0])?;
     let mut done = Done::of(&report, &base.plan);
     let mut reports = vec![report];
+    // What was left out shows in the finest level already.
+    let all = Selected::default();
     for (k, level) in coarser.iter().enumerate() {
-        let job = Running { what: "halving", ..job };
+        let job = Running { what: "halving", selected: &all, ..job };
         let (source, sink) = (output.source(k)?, output.sink(k + 1)?);
         let journal = &journals[k + 1];
         let report = job.run(&level.plan, &level.pipeline, &*source, &*sink, journal)?;
@@ -127,13 +131,15 @@ fn next_level(
     }
     let pipeline = bind_chain(&[OpSpec::parse("downsample:factor=2")?], info.clone())?;
     // The region was cut out for the finest level; chunks are chosen for each.
-    let config = Config { roi: None, chunk, ..config.clone() };
+    let selection = Selection::default();
+    let config = Config { roi: None, chunk, selection, ..config.clone() };
     // A reader holds an encoded storage chunk, which is no longer than the decoded one but for a
     // few bytes, and its decoder.
     let stored = info
         .storage
         .as_ref()
         .map_or(0, |s| s.chunk.iter().fold(info.dtype.size() as u64, |n, &c| n.saturating_mul(c)));
-    let plan = plan_for(&config, &pipeline, stored.saturating_add(1 << 20), limits)?;
+    let plan =
+        plan_for(&config, &pipeline, stored.saturating_add(1 << 20), &Selected::default(), limits)?;
     Ok(Some(Level { pipeline, plan }))
 }

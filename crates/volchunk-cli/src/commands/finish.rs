@@ -57,7 +57,10 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
     let mut reports = Vec::new();
     for part in parts {
         let journal = open_journal(output, head, Some(part), false)?;
+        let mask = prepared.selected.mask(prepared.pipeline.output())?;
         let options = RunOptions {
+            mask: mask.as_ref(),
+            skip_empty: prepared.selected.skip_empty.as_ref(),
             control: Control { cancel, ..Control::default() },
             journal: Some(&journal),
             part: Some(journal.chunks()),

@@ -1,6 +1,8 @@
 //! `volchunk plan`.
 
-use volchunk::Result;
+use std::sync::atomic::AtomicBool;
+
+use volchunk::{Result, chunks_outside};
 
 use crate::{
     args::PlanArgs,
@@ -12,14 +14,27 @@ use crate::{
 };
 
 /// Prints what a run would cost; writes the job file if one is asked for.
-pub(crate) fn plan(args: &PlanArgs) -> Result<()> {
-    let config =
-        Config::from_args(&args.input, &args.output, &args.ops, &args.divide, &args.describe)?;
+pub(crate) fn plan(args: &PlanArgs, cancel: &AtomicBool) -> Result<()> {
+    let config = Config::from_args(
+        &args.input,
+        &args.output,
+        &args.ops,
+        &args.divide,
+        &args.describe,
+        &args.select,
+    )?;
     let prepared = prepare(config, Limits::from_args(&args.limits)?)?;
     if let Some(path) = &args.write_job {
         Job::write_plan(&prepared, path).map_err(|e| e.context("--write-job"))?;
     }
     let (config, plan) = (&prepared.config, &prepared.plan);
+    let outside = prepared
+        .selected
+        .mask_source()
+        .map(|mask| chunks_outside(mask, &plan.grid, plan.workers, cancel))
+        .transpose()?;
+    let mask = config.selection.mask.as_ref().map(|mask| mask.display().to_string());
+    let skip_empty = config.selection.skip_empty.map(|value| value.to_string());
     let report = PlanReport {
         input: &config.input.display().to_string(),
         source: prepared.source.info(),
@@ -27,6 +42,8 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<()> {
         output: &config.output.display().to_string(),
         format: format_name(config.format, &plan.output),
         roi: config.roi.is_some(),
+        mask: mask.as_deref().zip(outside),
+        skip_empty: skip_empty.as_deref(),
         plan,
     };
     if args.json {

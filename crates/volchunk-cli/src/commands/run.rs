@@ -15,6 +15,7 @@ use crate::{
     prepare::{Prepared, prepare},
     progress::Display,
     report::{self, Done, grouped},
+    selection::Selected,
     start::{Wanted, begin},
 };
 
@@ -67,7 +68,7 @@ pub(crate) fn run(args: &RunArgs, cancel: &AtomicBool) -> Result<()> {
             .config()
             .map_err(|e| e.context(format_args!("--job {}", job.display())))?,
         (None, Some(input), Some(output)) => {
-            Config::from_args(input, output, &args.ops, &args.divide, &args.describe)?
+            Config::from_args(input, output, &args.ops, &args.divide, &args.describe, &args.select)?
         }
         _ => return Err(Error::argument("INPUT and OUTPUT are missing; legal: both, or --job")),
     };
@@ -98,7 +99,7 @@ pub(crate) fn carry_out(
     record_job(prepared)?;
     let sink = resume(output, &prepared.plan.output, &prepared.create_options(manner.durable)?)?;
     begun.settled(part);
-    let running = Running { config: &prepared.config, what, manner };
+    let running = Running { config: &prepared.config, selected: &prepared.selected, what, manner };
     let (plan, pipeline) = (&prepared.plan, &prepared.pipeline);
     let report = running.run(plan, pipeline, &*prepared.source, &*sink, &journal)?;
     if manner.quiet {
@@ -127,10 +128,17 @@ pub(super) fn already_complete(prepared: &Prepared, manner: Manner<'_>) -> Resul
     }
 }
 
-/// What runs found of the runs before them, as sentences behind others.
+/// What runs left out, and found of the runs before them, as sentences behind others.
 pub(super) fn before(reports: &[Report]) -> String {
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     let mut text = String::new();
+    for (n, why) in
+        [(sum(|r| r.outside), "lie outside of the mask"), (sum(|r| r.empty), "are empty")]
+    {
+        if n > 0 {
+            text += &format!(" {} chunks {why}, and were not computed.", grouped(n));
+        }
+    }
     let kept = sum(|r| r.kept);
     if kept > 0 {
         text += &format!(" {} chunks were done before, and stand.", grouped(kept));
@@ -161,6 +169,7 @@ fn record_job(prepared: &Prepared) -> Result<()> {
 #[derive(Clone, Copy)]
 pub(crate) struct Running<'a> {
     pub(crate) config: &'a Config,
+    pub(crate) selected: &'a Selected,
     /// What progress calls it.
     pub(crate) what: &'static str,
     pub(crate) manner: Manner<'a>,
@@ -179,6 +188,7 @@ impl Running<'_> {
         let manner = &self.manner;
         let display = Display::new(self.what, plan.grid.domain().voxels(), manner.quiet);
         let control = Control { cancel: manner.cancel, progress: &|p| display.update(p) };
+        let mask = self.selected.mask(pipeline.output())?;
         let options = RunOptions {
             control,
             journal: Some(journal),
@@ -186,6 +196,8 @@ impl Running<'_> {
             check: manner.wanted.check,
             retries: manner.retries,
             keep_going: manner.keep_going,
+            mask: mask.as_ref(),
+            skip_empty: self.selected.skip_empty.as_ref(),
         };
         let report = volchunk::run_with(plan, pipeline, &[source], sink, &options);
         display.end();

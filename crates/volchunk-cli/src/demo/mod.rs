@@ -54,7 +54,14 @@ pub(crate) fn demo(args: &DemoArgs, cancel: &AtomicBool) -> Result<()> {
         filtered.display()
     ))?;
     let divide = args::Divide { chunk: Some(CHUNK.into()), ..Default::default() };
-    let config = Config::from_args(&cells, &filtered, &[OP.into()], &divide, &Default::default())?;
+    let config = Config::from_args(
+        &cells,
+        &filtered,
+        &[OP.into()],
+        &divide,
+        &Default::default(),
+        &Default::default(),
+    )?;
     let mut prepared = prepare(config, Limits::default())?;
     carry_out(&mut prepared, Limits::default(), "filtering", Manner::plain(false, cancel))?;
 
@@ -103,6 +110,8 @@ fn write_cells(volume: &Cells, path: &Path, cancel: &AtomicBool) -> Result<()> {
         held: 0,
         read_overhead: volume.read_overhead(),
         write_overhead: &|info| write_overhead(Format::Zarr, info, &CreateOptions::default()),
+        mask: None,
+        skip_empty: false,
     })?;
     let options = CreateOptions { attributes: Some(own::attributes()), ..CreateOptions::default() };
     let sink = create(path, &plan.output, &options)?;
@@ -128,6 +137,8 @@ fn filter_whole(
         held: 0,
         read_overhead: source.read_overhead(),
         write_overhead: &|_| Ok(0),
+        mask: None,
+        skip_empty: false,
     })?;
     let mut whole = Buffer::zeros(&out.shape, out.dtype);
     let sink = ArraySink::new(plan.output.clone(), whole.bytes_mut());

@@ -25,6 +25,7 @@ use crate::{
     picture::is_made_with,
     prepare::{plan_for, prepare},
     progress::Display,
+    selection::Selected,
 };
 
 /// What the figure says that it was made with.
@@ -257,10 +258,11 @@ fn audit(output: &Path, kept: &[Kept], means: Means<'_>) -> Result<Vec<(usize, A
         Err(e) if fits(&e) => prepare(config, alone)?,
         prepared => prepared?,
     };
-    if job.input_changed(&prepared) {
-        let message =
-            format!("the input {} changed since it was made", prepared.config.input.display());
-        return Err(Error::data(message));
+    if let Some(what) = job.changed(&prepared) {
+        return Err(Error::data(format!("{what} changed since it was made")));
+    }
+    if prepared.selected.mask_source().is_some() {
+        return Err(Error::unsupported("a mask was laid over what was computed"));
     }
     let control = Control { cancel: means.cancel, ..Control::default() };
     let result = open_level(output, 0, kept)?;
@@ -274,8 +276,10 @@ fn audit(output: &Path, kept: &[Kept], means: Means<'_>) -> Result<Vec<(usize, A
         // How it is stored was asked for the finest level, and nothing is stored here.
         let (storage_chunk, shard) = (None, None);
         let config = Config { roi: None, chunk, storage_chunk, shard, ..prepared.config.clone() };
-        let plan = plan_for(&config, &pipeline, finer.read_overhead(), means.limits)
-            .or_else(|_| plan_for(&config, &pipeline, finer.read_overhead(), alone))?;
+        let plan = |limits| {
+            plan_for(&config, &pipeline, finer.read_overhead(), &Selected::default(), limits)
+        };
+        let plan = plan(means.limits).or_else(|_| plan(alone))?;
         let result = open_level(output, head.level, kept)?;
         let audit = audit_seams(&plan, &pipeline, &[&*finer], &*result, SAMPLES, control)?;
         audits.push((head.level, audit));

@@ -73,6 +73,10 @@ impl<K: Kernel> Op for Elementwise<K> {
         &self.needs
     }
 
+    fn keeps_constant(&self) -> bool {
+        true
+    }
+
     fn compute(
         &self,
         inputs: &[Block<'_>],

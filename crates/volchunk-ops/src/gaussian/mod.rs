@@ -223,6 +223,10 @@ impl Op for Gaussian {
         bytes
     }
 
+    fn keeps_constant(&self) -> bool {
+        true
+    }
+
     fn compute(
         &self,
         inputs: &[Block<'_>],

@@ -160,7 +160,7 @@ mod tests {
             let voxels: Vec<u16> = (100..100 + count as u16).collect();
             let volume = Buffer::from_slice(&shape, &voxels);
             let maps = axes.iter().map(|&(n, start, len, b)| {
-                AxisMap::new(b, start, start + len, n, &[0..n])
+                AxisMap::new(b, start, start + len, n, std::slice::from_ref(&(0..n)))
             });
             let block = Block {
                 view: volume.view(),

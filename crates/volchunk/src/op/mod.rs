@@ -56,6 +56,14 @@ pub trait Op: Send + Sync + Debug {
         0
     }
 
+    /// Whether equal voxels in give equal voxels out: where all voxels of each input that an output
+    /// voxel needs have the same bits, and none is a boundary's constant, the bits of the output
+    /// voxel (but for a NaN's) follow from these alone, not from its place. Then empty chunks need
+    /// not be computed. False unless the op says so.
+    fn keeps_constant(&self) -> bool {
+        false
+    }
+
     /// Computes `region` of the outputs. Each block holds what [`needs`](Self::needs) names for
     /// that region; each output buffer has the region's shape and its port's dtype, and holds
     /// arbitrary values before.

@@ -206,11 +206,7 @@ impl<'a> HaloCache<'a> {
         let key = self.key(index);
         let mut state = self.lock();
         loop {
-            let entry = state.entries.entry(key).or_insert_with(|| Entry {
-                pending: self.pending(index),
-                reading: false,
-                held: Vec::new(),
-            });
+            let entry = state.entries.entry(key).or_insert_with(|| self.untouched(index));
             if let Some(held) = entry.held.iter().find(|h| h.region.contains(part)).cloned() {
                 drop(state);
                 out.copy_from(&held.voxels.view().part(&part.relative_to(held.region.start())));
@@ -370,7 +366,8 @@ impl<'a> HaloCache<'a> {
     fn release(&self, number: u64, index: &[u64]) {
         let key = self.key(index);
         let mut state = self.lock();
-        let Some(entry) = state.entries.get_mut(&key) else { return };
+        // A chunk that was not computed may be the first that comes to a storage chunk.
+        let entry = state.entries.entry(key).or_insert_with(|| self.untouched(index));
         entry.pending = entry.pending.saturating_sub(1);
         if entry.pending == 0 && !entry.reading {
             let held = std::mem::take(&mut entry.held);
@@ -406,6 +403,11 @@ impl<'a> HaloCache<'a> {
 
     fn key(&self, index: &[u64]) -> u64 {
         index.iter().zip(&self.storage_counts).fold(0, |k, (&i, &n)| k * n + i)
+    }
+
+    /// What is known of a storage chunk before any chunk that touches it.
+    fn untouched(&self, index: &[u64]) -> Entry {
+        Entry { pending: self.pending(index), reading: false, held: Vec::new() }
     }
 
     /// Calls `f` with each chunk to do that reads the storage chunk at `index`, by its number, and

@@ -25,10 +25,9 @@ pub(super) enum Standing {
 /// A journal, and what its receipts speak of.
 pub(super) struct Keeper<'a> {
     journal: &'a Journal,
-    sources: &'a [&'a dyn Source],
     sink: &'a dyn Sink,
-    /// What every chunk reads of each source.
-    reads: Vec<(usize, Footprint)>,
+    /// What every chunk reads of each source, and of the mask.
+    reads: Vec<(&'a dyn Source, Footprint)>,
     /// Whether voxels are read back.
     check: bool,
 }
@@ -36,16 +35,19 @@ pub(super) struct Keeper<'a> {
 impl<'a> Keeper<'a> {
     pub(super) fn new(
         journal: &'a Journal,
-        sources: &'a [&'a dyn Source],
+        sources: &[&'a dyn Source],
+        mask: Option<&'a dyn Source>,
         sink: &'a dyn Sink,
         visits: &[Visit],
         check: bool,
     ) -> Self {
         let reads = visits.iter().filter_map(|visit| match visit.node {
-            Input::Source(i) => Some((i, visit.footprint.clone())),
+            Input::Source(i) => Some((sources[i], visit.footprint.clone())),
             Input::Step { .. } => None,
         });
-        Self { journal, sources, sink, reads: reads.collect(), check }
+        // Of the mask the core, which is the region of the result, the first visit.
+        let mask = mask.into_iter().zip(visits.iter().map(|visit| visit.footprint.clone()));
+        Self { journal, sink, reads: reads.chain(mask).collect(), check }
     }
 
     /// What its input is before a chunk reads it.
@@ -53,7 +55,7 @@ impl<'a> Keeper<'a> {
         let mut stamp = 0;
         for (source, footprint) in &self.reads {
             for region in footprint.regions(index) {
-                let part = self.sources[*source].stamp(&region)?;
+                let part = source.stamp(&region)?;
                 stamp = XxHash3_64::oneshot_with_seed(stamp, &part.to_le_bytes());
             }
         }

@@ -3,10 +3,11 @@
 use super::{
     auto_chunk,
     footprint::{Footprint, Visit, visits},
+    mask::check_shape,
 };
 use crate::{
-    ChunkGrid, Coords, Error, ErrorKind, Input, Pipeline, Region, Result, StorageGrid, VolumeInfo,
-    os,
+    ChunkGrid, Coords, Error, ErrorKind, Input, Pipeline, Region, Result, Source, StorageGrid,
+    VolumeInfo, os,
 };
 
 /// How the output is to be stored.
@@ -46,6 +47,10 @@ pub struct PlanRequest<'a> {
     pub read_overhead: u64,
     /// [`Sink::write_overhead`](crate::Sink::write_overhead) of an output of this description.
     pub write_overhead: &'a dyn Fn(&VolumeInfo) -> Result<u64>,
+    /// The mask that the run will have, of the whole result's shape.
+    pub mask: Option<&'a dyn Source>,
+    /// Whether the run will skip empty chunks: what they read is looked at before the ops begin.
+    pub skip_empty: bool,
 }
 
 /// Projected memory, in bytes.
@@ -106,6 +111,9 @@ pub fn plan(request: &PlanRequest<'_>) -> Result<Plan> {
         }
     }
     check_storage(request)?;
+    if let Some(mask) = request.mask {
+        check_shape(mask.info(), out)?;
+    }
     // Read once, so that every candidate is held against the same cap.
     let cap = request.memory.unwrap_or_else(|| {
         let free = os::available_memory().map_or(2 << 30, |m| m / 2);
@@ -211,7 +219,15 @@ pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan>
     let cap = request.memory.unwrap_or(u64::MAX);
     let write_overhead = (request.write_overhead)(&output)?;
     let result = bytes(&visits[0].footprint.largest(), out);
-    let per_worker = peak(request, &visits, 0).max(result.saturating_add(write_overhead));
+    let mut per_worker = peak(request, &visits, 0);
+    if request.skip_empty {
+        per_worker = per_worker.saturating_add(looked_at(request.pipeline, &visits));
+    }
+    if let Some(mask) = request.mask {
+        let (held, reading) = mask_bytes(mask, &visits[0].footprint.largest());
+        per_worker = per_worker.saturating_add(held).max(reading);
+    }
+    let per_worker = per_worker.max(result.saturating_add(write_overhead));
     let base = (os::resident_memory().unwrap_or(0) + BASE_GROWTH).saturating_add(request.held);
     let held = base.saturating_add(per_worker.saturating_mul(workers as u64));
     let halo_cache = halo_cache_bytes(request, &visits).min(cap.saturating_sub(held));
@@ -343,6 +359,21 @@ fn peak(request: &PlanRequest<'_>, visits: &[Visit], at: usize) -> u64 {
     }
     let outputs: u64 = op.outputs().iter().map(|p| bytes(&largest, &p.info)).sum();
     most.max(held.saturating_add(outputs).saturating_add(op.scratch_bytes(&largest)))
+}
+
+/// Bytes that a chunk reads of all sources, held while the ops run.
+fn looked_at(pipeline: &Pipeline, visits: &[Visit]) -> u64 {
+    let reads = visits.iter().filter(|visit| matches!(visit.node, Input::Source(_)));
+    let bytes = reads.map(|v| bytes(&v.footprint.largest(), info_of(pipeline, v.node)));
+    bytes.fold(0, u64::saturating_add)
+}
+
+/// Bytes of the mask over a core, and what reading it takes together with them.
+fn mask_bytes(mask: &dyn Source, core: &[u64]) -> (u64, u64) {
+    let info = mask.info();
+    let held = bytes(core, info);
+    let decoded = info.storage.as_ref().map_or(0, |s| bytes(&s.chunk, info));
+    (held, held.saturating_add(decoded).saturating_add(mask.read_overhead()))
 }
 
 /// Bytes that the halo cache may hold: two layers of storage chunks are all that pending chunks

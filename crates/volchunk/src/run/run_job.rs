@@ -11,17 +11,19 @@ use std::{
 
 use super::{
     budget::ByteBudget,
+    empty::{AtHand, Empty, Found},
     executor::{Control, Progress, catch, for_each_chunk},
     footprint::{Visit, visits},
     halo_cache::HaloCache,
     journal::Journal,
     keeper::{Keeper, Standing},
+    mask::{Cover, Mask},
     plan::{Plan, stored_span},
     todo::Todo,
 };
 use crate::{
-    Error, ErrorKind, Input, Pipeline, Region, Result, Scratch, Sink, Source, View, ViewMut,
-    op::Reader, os,
+    Buffer, Error, ErrorKind, Input, Pipeline, Region, Result, Scratch, Sink, Source, View,
+    ViewMut, op::Reader, os,
 };
 
 /// How a run is watched, and what it does about interruptions and failures.
@@ -42,13 +44,23 @@ pub struct RunOptions<'a> {
     pub retries: u32,
     /// Whether the other chunks are computed although one failed.
     pub keep_going: bool,
+    /// Where the result counts; the plan must have been made for it.
+    pub mask: Option<&'a Mask<'a>>,
+    /// One voxel of the pipeline's one source, never NaN: a chunk that reads nothing but these bits
+    /// gets the ops' result on that constant, without the ops being run on it, wherever that is
+    /// exact. The plan must have been made for it.
+    pub skip_empty: Option<&'a Buffer>,
 }
 
 /// What a run did.
 #[derive(Debug, Clone, Copy)]
 pub struct Report {
-    /// Chunks computed.
+    /// Chunks written.
     pub chunks: u64,
+    /// Of the chunks written, those that were not computed because they lie outside of the mask.
+    pub outside: u64,
+    /// Of the chunks written, those that were not computed because they are empty.
+    pub empty: u64,
     /// Output voxels written.
     pub voxels: u64,
     /// Chunks that an earlier run had committed, and that were left as they were.
@@ -103,6 +115,9 @@ pub fn run_with(
     options: &RunOptions<'_>,
 ) -> Result<Report> {
     check(plan, pipeline, sources, sink)?;
+    if let Some(mask) = options.mask {
+        mask.check(pipeline.output())?;
+    }
     let grid = &plan.grid;
     let range = options.part.clone().unwrap_or(0..grid.len());
     check_part(&range, grid.len(), options.journal)?;
@@ -119,9 +134,14 @@ pub fn run_with(
         options,
         caches: caches(plan, &todo, &visits, sources),
         todo: &todo,
-        keeper: options
-            .journal
-            .map(|journal| Keeper::new(journal, sources, sink, &visits, options.check)),
+        keeper: options.journal.map(|journal| {
+            let mask = options.mask.map(Mask::source);
+            Keeper::new(journal, sources, mask, sink, &visits, options.check)
+        }),
+        empty: options
+            .skip_empty
+            .map(|value| Empty::new(pipeline, sources, grid, &visits, value))
+            .transpose()?,
         budget: ByteBudget::new(memory.cap.saturating_sub(memory.base + memory.halo_cache)),
         counts: Counts::default(),
         failures: Mutex::default(),
@@ -159,6 +179,7 @@ struct Job<'a> {
     caches: Vec<Option<HaloCache<'a>>>,
     todo: &'a Todo,
     keeper: Option<Keeper<'a>>,
+    empty: Option<Empty<'a>>,
     budget: ByteBudget,
     counts: Counts,
     /// Chunks that failed, where the others go on.
@@ -178,6 +199,8 @@ struct Counts {
     kept_voxels: AtomicU64,
     input_changed: AtomicU64,
     damaged: AtomicU64,
+    outside: AtomicU64,
+    empty: AtomicU64,
     /// Decoded without a cache.
     plain: AtomicU64,
 }
@@ -291,13 +314,48 @@ impl Job<'_> {
         let caches = if self.todo.contains(at.number) { &self.caches[..] } else { &[] };
         let (sources, plain) = (self.sources, &self.counts.plain);
         let reader = ChunkReader { number: at.number, sources, caches, plain };
-        let buffer = self.pipeline.compute_from(&reader, at.core, scratch)?;
+        let (buffer, skipped) = self.result(&reader, scratch, at)?;
         self.sink.write(at.place, buffer.view(), scratch)?;
         if let (Some(keeper), Some(stamp)) = (&self.keeper, stamp) {
             keeper.commit(at.number, at.place, stamp, &buffer)?;
         }
         scratch.give(buffer);
+        if let Some(counter) = skipped {
+            add(counter, 1);
+        }
         Ok(())
+    }
+
+    /// The voxels of a chunk; where they were known without computing, what counts such chunks.
+    fn result(
+        &self,
+        reader: &ChunkReader<'_>,
+        scratch: &mut Scratch,
+        at: &ChunkAt<'_>,
+    ) -> Result<(Buffer, Option<&AtomicU64>)> {
+        let mask = self.options.mask;
+        let cover = mask.map_or(Ok(Cover::Inside), |mask| mask.cover(at.core, scratch))?;
+        if let (Some(mask), Cover::Outside) = (mask, &cover) {
+            return Ok((mask.outside(at.core, scratch), Some(&self.counts.outside)));
+        }
+        let found = match &self.empty {
+            Some(empty) => empty.look(reader, at.index, at.core, scratch)?,
+            None => Found::Something(Vec::new()),
+        };
+        let (mut buffer, skipped) = match found {
+            Found::Empty(buffer) => (buffer, Some(&self.counts.empty)),
+            Found::Something(kept) => {
+                let at_hand = AtHand { kept: &kept, reader };
+                let buffer = self.pipeline.compute_from(&at_hand, at.core, scratch)?;
+                kept.into_iter().for_each(|k| k.give_back(scratch));
+                (buffer, None)
+            }
+        };
+        if let (Some(mask), Cover::Partly(inside)) = (mask, cover) {
+            mask.apply(&inside, &mut buffer);
+            scratch.give(inside);
+        }
+        Ok((buffer, skipped))
     }
 
     /// The error that tells all chunks that failed, if any did.
@@ -327,6 +385,8 @@ impl Job<'_> {
             kept: get(&counts.kept),
             input_changed: get(&counts.input_changed),
             damaged: get(&counts.damaged),
+            outside: get(&counts.outside),
+            empty: get(&counts.empty),
             elapsed: started.elapsed(),
             decoded_bytes: cached + get(&counts.plain),
             peak_memory: os::peak_resident_memory(),

@@ -1,0 +1,188 @@
+//! Which voxels of the result count; the others are one fill value.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::executor::for_each_chunk;
+use crate::{
+    Buffer, ChunkGrid, Dtype, Element, Error, Region, Result, Scratch, Source, VolumeInfo, dispatch,
+};
+
+/// A volume of the result's shape: non-zero (NaN too) is inside. Outside, the output is the fill
+/// value, voxel by voxel; inside it is what it would be without a mask, for ops see the input
+/// unmasked. A chunk whose core lies wholly outside is not computed.
+///
+/// ```
+/// use volchunk::{ArraySource, Buffer, Dtype, Mask, VolumeInfo};
+/// let inside = Buffer::from_slice(&[2, 2], &[0u8, 1, 1, 0]);
+/// let source = ArraySource::new(inside.view());
+/// let result = VolumeInfo::new(&[2, 2], Dtype::F32);
+/// let mask = Mask::new(&source, Buffer::from_slice(&[], &[-1.0f32]), &result)?;
+/// assert!(Mask::new(&source, Buffer::from_slice(&[], &[0u8]), &result).is_err());
+/// # let _ = mask;
+/// # Ok::<(), volchunk::Error>(())
+/// ```
+pub struct Mask<'a> {
+    source: &'a dyn Source,
+    fill: Buffer,
+}
+
+impl std::fmt::Debug for Mask<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let info = self.source.info();
+        f.debug_struct("Mask").field("source", info).field("fill", &self.fill).finish()
+    }
+}
+
+/// How much of a chunk's core is inside.
+pub(super) enum Cover {
+    /// Nothing.
+    Outside,
+    /// Some; the mask there.
+    Partly(Buffer),
+    /// All.
+    Inside,
+}
+
+impl<'a> Mask<'a> {
+    /// The mask in `source` for a `result`; `fill` is one voxel of the result's dtype.
+    ///
+    /// # Errors
+    /// Another shape than the result's; a fill of another dtype or number of voxels.
+    pub fn new(source: &'a dyn Source, fill: Buffer, result: &VolumeInfo) -> Result<Self> {
+        check_shape(source.info(), result)?;
+        check_voxel(&fill, result.dtype, "the fill value")?;
+        Ok(Self { source, fill })
+    }
+
+    pub(super) fn source(&self) -> &'a dyn Source {
+        self.source
+    }
+
+    /// What a run's plan must have allowed for.
+    pub(super) fn check(&self, result: &VolumeInfo) -> Result<()> {
+        check_shape(self.source.info(), result)?;
+        check_voxel(&self.fill, result.dtype, "the fill value")
+    }
+
+    /// Reads the mask over `core`, a region of the whole result.
+    pub(super) fn cover(&self, core: &Region, scratch: &mut Scratch) -> Result<Cover> {
+        let mut voxels = scratch.take(core.shape(), self.source.info().dtype);
+        self.source.read(core, voxels.view_mut(), scratch)?;
+        let (some, all) = dispatch!(voxels.dtype(), T => coverage(voxels.as_slice::<T>()));
+        if some && !all {
+            return Ok(Cover::Partly(voxels));
+        }
+        scratch.give(voxels);
+        Ok(if some { Cover::Inside } else { Cover::Outside })
+    }
+
+    /// The result over a core that lies outside.
+    pub(super) fn outside(&self, core: &Region, scratch: &mut Scratch) -> Buffer {
+        filled(&self.fill, core.shape(), scratch)
+    }
+
+    /// Puts the fill value at every voxel of `result` where `mask`, of its shape, is zero.
+    pub(super) fn apply(&self, mask: &Buffer, result: &mut Buffer) {
+        let (size, fill) = (result.dtype().size(), self.fill.bytes());
+        let result = result.bytes_mut();
+        dispatch!(mask.dtype(), T => {
+            let mask = mask.as_slice::<T>();
+            // By size, so that a voxel is one move.
+            match size {
+                1 => blank::<T, u8>(mask, result, fill),
+                2 => blank::<T, u16>(mask, result, fill),
+                4 => blank::<T, u32>(mask, result, fill),
+                _ => blank::<T, u64>(mask, result, fill),
+            }
+        });
+    }
+}
+
+/// Whether some, and whether all voxels are not zero.
+fn coverage<T: Element>(voxels: &[T]) -> (bool, bool) {
+    let zero = T::default();
+    // In pieces: no branch within, an early end between.
+    let (mut some, mut all) = (false, true);
+    for piece in voxels.chunks(1 << 12) {
+        let inside = piece.iter().filter(|&&v| v != zero).count();
+        some |= inside > 0;
+        all &= inside == piece.len();
+        if some && !all {
+            break;
+        }
+    }
+    (some, all)
+}
+
+fn blank<T: Element, W: bytemuck::Pod>(mask: &[T], result: &mut [u8], fill: &[u8]) {
+    let fill: W = bytemuck::pod_read_unaligned(fill);
+    for (voxel, &inside) in bytemuck::cast_slice_mut::<u8, W>(result).iter_mut().zip(mask) {
+        if inside == T::default() {
+            *voxel = fill;
+        }
+    }
+}
+
+/// An array of `shape` that holds `voxel` everywhere.
+pub(super) fn filled(voxel: &Buffer, shape: &[u64], scratch: &mut Scratch) -> Buffer {
+    let mut all = scratch.take(shape, voxel.dtype());
+    dispatch!(voxel.dtype(), T => {
+        let value = voxel.as_slice::<T>()[0];
+        all.as_slice_mut::<T>().fill(value);
+    });
+    all
+}
+
+/// Refuses a mask that is not of the result's shape.
+pub(super) fn check_shape(mask: &VolumeInfo, result: &VolumeInfo) -> Result<()> {
+    if mask.shape == result.shape {
+        return Ok(());
+    }
+    Err(Error::argument(format!(
+        "the mask is {:?}, the result is {:?}; legal: a mask of the whole result's shape, also where \
+         a region of it is wanted",
+        mask.shape, result.shape
+    )))
+}
+
+/// Refuses what is not one voxel of `dtype`.
+pub(super) fn check_voxel(voxel: &Buffer, dtype: Dtype, what: &str) -> Result<()> {
+    if voxel.dtype() == dtype && voxel.bytes().len() == dtype.size() {
+        return Ok(());
+    }
+    Err(Error::argument(format!(
+        "{what} is {:?} {}; legal: one voxel of {dtype}",
+        voxel.shape(),
+        voxel.dtype()
+    )))
+}
+
+/// How many chunks of `grid` have a core that lies wholly outside of `mask`, which a run will not
+/// compute.
+///
+/// The mask is read once, core by core, on `workers` threads that hold one core of it each.
+///
+/// # Errors
+/// A mask of another shape than the volume of `grid`; what its source reports;
+/// [`Cancelled`](crate::ErrorKind::Cancelled).
+pub fn chunks_outside(
+    mask: &dyn Source,
+    grid: &ChunkGrid,
+    workers: usize,
+    cancel: &AtomicBool,
+) -> Result<u64> {
+    let info = mask.info();
+    check_shape(info, &VolumeInfo::new(grid.volume(), info.dtype))?;
+    let fill = Buffer::zeros(&[], info.dtype);
+    let (mask, outside) = (Mask { source: mask, fill }, AtomicU64::new(0));
+    let start = |_| Ok(Scratch::new());
+    for_each_chunk(grid.len(), workers, cancel, start, |scratch, number| {
+        match mask.cover(&grid.core(&grid.index_of(number)), scratch)? {
+            Cover::Outside => drop(outside.fetch_add(1, Ordering::Relaxed)),
+            Cover::Partly(voxels) => scratch.give(voxels),
+            Cover::Inside => {}
+        }
+        Ok(())
+    })?;
+    Ok(outside.into_inner())
+}
