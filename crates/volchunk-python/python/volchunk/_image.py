@@ -67,7 +67,8 @@ def _source(image: Any) -> tuple[_native.Source, int]:
         image = image.view(np.ndarray)
         if image.dtype.isnative and min(image.strides) >= 0:
             return _native.array_source(image, dtype.name), len(shape)
-    return _native.object_source(image, list(shape), dtype.name, unit_of(image, ("chunks", "chunksize"))), len(shape)
+    unit = unit_of(image, ("chunks", "chunksize"))
+    return _native.object_source(image, list(shape), dtype.name, unit), len(shape)
 
 
 def legal_dtype(dtype: Any, what: str) -> np.dtype[Any]:

@@ -71,7 +71,8 @@ def map_overlap(
     func : callable
         ``func(block)`` or ``func(block, info)``: `block` is a C-order array of the chunk's own, core
         and halo, padded at the volume's edges to ``core + 2 * depth`` voxels; `info` a `ChunkInfo`,
-        given where a parameter is called ``info``, or there are exactly two without defaults. Returns an array of
+        given where the second parameter, or one without default, is called ``info``, or where there
+        are exactly two, none with a default. Returns an array of
         the block's shape, perhaps with one axis of channels more, before the others or behind them;
         of it the core is kept.
     image : array_like, path or Volume
@@ -597,7 +598,7 @@ def inner(start: tuple[int, ...], stop: tuple[int, ...], origin: tuple[int, ...]
 
 def with_place(func: Callable[..., Any]) -> tuple[Callable[..., Any], bool]:
     """`func` as it is to be called, and whether it is to get the chunk's place as its second argument:
-    a parameter is called ``info``, or it takes exactly two."""
+    see `map_overlap`."""
     try:
         parameters = list(inspect.signature(func).parameters.values())
     except (TypeError, ValueError):
@@ -606,7 +607,9 @@ def with_place(func: Callable[..., Any]) -> tuple[Callable[..., Any], bool]:
     by_place = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(by_place) > 1 and by_place[1].name == "info":
         return func, True
-    if any(p.name == "info" and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters):
+    # One with a default may be bound already, as functools.partial does.
+    named = [p for p in parameters if p.name == "info" and p.default is inspect.Parameter.empty]
+    if named and named[0].kind is not inspect.Parameter.POSITIONAL_ONLY:
         return _ByName(func), True
     return func, len(by_place) == 2 and by_place[1].default is inspect.Parameter.empty
 

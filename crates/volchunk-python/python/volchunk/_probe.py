@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volchunk._arguments import whole
-from volchunk._overlap import takes_info
+from volchunk._overlap import with_place
 
 Array = npt.NDArray[Any]
 
@@ -133,7 +133,7 @@ def probe(
     """
     if not callable(func):
         raise TypeError(f"func is {func!r}; legal: a function")
-    if takes_info(func):
+    if with_place(func)[1]:
         raise TypeError(
             f"func is {func!r}, which takes a chunk's place beside its block; here are no chunks. "
             "Legal: func(block), such as functools.partial(func, info=...)"
