@@ -243,7 +243,13 @@ impl Job {
         let work = || {
             // Dropped when the run ends, however it does.
             let _ended = ended;
-            volchunk::run(&self.plan, &self.pipeline, &[&*self.source], sink, control)
+            // Attached and detached once: the interpreter then keeps what it holds of this thread, a
+            // worker, between its calls, instead of making it anew for each.
+            Python::attach(|py| {
+                py.detach(|| {
+                    volchunk::run(&self.plan, &self.pipeline, &[&*self.source], sink, control)
+                })
+            })
         };
         let look = |raised: &mut Option<PyErr>| {
             *raised = Python::attach(|py| {
