@@ -191,8 +191,15 @@ impl Op for Function {
             }
             None => region.clone(),
         };
-        let block = self.clip(&inputs[0]);
-        Python::attach(|py| self.call(py, &block, &core, &mut outputs[0])).map_err(from_python)
+        let clipped;
+        let block = match self.depth.iter().all(|d| d.boundary.is_some()) {
+            true => &inputs[0],
+            false => {
+                clipped = self.clip(&inputs[0]);
+                &clipped
+            }
+        };
+        Python::attach(|py| self.call(py, block, &core, &mut outputs[0])).map_err(from_python)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Jobs: a source, ops or a Python function, a plan, and carrying it out.
 
 use std::{
+    ops::Range,
     path::PathBuf,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
@@ -18,7 +19,7 @@ use pyo3::{
 };
 use volchunk::{
     ArraySink, Axis, Boundary, Control, Coords, Dtype, ErrorKind, Pipeline, Plan, PlanRequest,
-    Progress, Region, Scratch, Sink, StorageRequest, View, VolumeInfo, plan,
+    Progress, Region, RunOptions, Scratch, Sink, StorageRequest, View, VolumeInfo, plan, run_with,
 };
 use volchunk_cli::{PlanReport, format_name};
 use volchunk_io::{CreateOptions, Format, OutputLock, create, write_overhead};
@@ -168,20 +169,14 @@ impl Job {
         Ok((values, report.text()))
     }
 
-    /// Computes the first chunk and keeps nothing of it.
-    fn first(&self, py: Python<'_>) -> PyResult<()> {
-        let grid = &self.plan.grid;
-        let core = grid.core(&grid.index_of(0));
-        py.detach(|| self.pipeline.compute(&[&*self.source], &core, &mut Scratch::new()))
-            .map(drop)
-            .map_err(|e| {
-                to_python(e.context(format_args!("chunk {:?} at {core}", grid.index_of(0))))
-            })
+    /// Runs the first chunk alone, and writes nothing.
+    fn first(&self, py: Python<'_>, watch: Watch) -> PyResult<()> {
+        self.carry_out(py, &Nowhere(self.plan.output.clone()), Some(0..1), &watch)
     }
 
     /// Runs, and writes nothing.
     fn visit(&self, py: Python<'_>, watch: Watch) -> PyResult<()> {
-        self.carry_out(py, &Nowhere(self.plan.output.clone()), &watch)
+        self.carry_out(py, &Nowhere(self.plan.output.clone()), None, &watch)
     }
 
     /// Runs into `array`, which is in C order, writable, and of the output's shape and dtype.
@@ -195,7 +190,7 @@ impl Job {
             let bytes = view
                 .as_contiguous_mut()
                 .ok_or_else(|| PyValueError::new_err("an array that is not in C order"))?;
-            self.carry_out(py, &ArraySink::new(self.plan.output.clone(), bytes), &watch)
+            self.carry_out(py, &ArraySink::new(self.plan.output.clone(), bytes), None, &watch)
         };
         array.release(py);
         done
@@ -203,7 +198,7 @@ impl Job {
 
     /// Runs into `object[slices]`.
     fn write_object(&self, py: Python<'_>, object: Py<PyAny>, watch: Watch) -> PyResult<()> {
-        self.carry_out(py, &ObjectSink { object, info: self.plan.output.clone() }, &watch)
+        self.carry_out(py, &ObjectSink { object, info: self.plan.output.clone() }, None, &watch)
     }
 
     /// Runs into the file for which the job was planned, which must not exist.
@@ -217,7 +212,7 @@ impl Job {
                 Ok((lock, create(path, &info, &CreateOptions::default())?))
             })
             .map_err(to_python)?;
-        self.carry_out(py, &*sink, &watch)
+        self.carry_out(py, &*sink, None, &watch)
     }
 }
 
@@ -232,13 +227,21 @@ fn name_kinds(info: &mut VolumeInfo) {
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Job {
-    /// Runs on threads of its own, while the caller's looks for signals: these reach Python in its
-    /// main thread only, and there an exception would meet whatever the user's function catches.
-    fn carry_out(&self, py: Python<'_>, sink: &dyn Sink, watch: &Watch) -> PyResult<()> {
+    /// Runs the chunks numbered `part`, or all, on threads of its own, while the caller's looks for
+    /// signals: these reach Python in its main thread only, and there an exception would meet
+    /// whatever the user's function catches.
+    fn carry_out(
+        &self,
+        py: Python<'_>,
+        sink: &dyn Sink,
+        part: Option<Range<u64>>,
+        watch: &Watch,
+    ) -> PyResult<()> {
         let run = Running::begin()?;
         let done = AtomicU64::new(0);
         let count = |p: Progress| done.store(p.chunks_done, Ordering::Relaxed);
         let control = Control { cancel: &run.stop, progress: &count };
+        let options = RunOptions { control, part, ..RunOptions::default() };
         let (ended, end) = mpsc::channel::<()>();
         let work = || {
             // Dropped when the run ends, however it does.
@@ -246,9 +249,7 @@ impl Job {
             // Attached and detached once: the interpreter then keeps what it holds of this thread, a
             // worker, between its calls, instead of making it anew for each.
             Python::attach(|py| {
-                py.detach(|| {
-                    volchunk::run(&self.plan, &self.pipeline, &[&*self.source], sink, control)
-                })
+                py.detach(|| run_with(&self.plan, &self.pipeline, &[&*self.source], sink, &options))
             })
         };
         let look = |raised: &mut Option<PyErr>| {

@@ -264,6 +264,7 @@ class _Task:
         self._func, self._with_info = with_place(func)
         self._processes = executor == "processes"
         self._workers: Workers | None = None
+        self._started: int | None = None
         self.place((0,) * len(image.axes), image.shape)
 
     def __enter__(self) -> Self:
@@ -293,6 +294,9 @@ class _Task:
             more=more,
             processes=self._processes,
         )
+        if self._started is not None:
+            # A second division may have more chunks than the first had.
+            changed["workers"] = self._started
         return self._request.job(work, **changed)
 
     def start(self, job: _native.Job) -> None:
@@ -301,8 +305,8 @@ class _Task:
         meet."""
         self.place(job.origin, job.chunks)
         if self._processes and self._workers is None:
-            count = min(self._request.workers, job.count)
-            self._workers = Workers(self._func, count, with_info=self._with_info)
+            self._started = min(self._request.workers, job.count)
+            self._workers = Workers(self._func, self._started, with_info=self._with_info)
 
     def interrupt(self) -> None:
         """Ends the calls under way, where that can be done."""
@@ -393,7 +397,7 @@ class _Voxels:
         # A file is made for what the first chunk's result is, which is kept until its turn.
         job = task.job(self, guess, path=output.path)
         task.start(job)
-        job.first()
+        job.first({"progress": None, "interrupt": task.interrupt})
         assert self._dtype is not None
         count = 1 if self._channels is None else self._channels[0]
         leads = self._channels is not None and self._channels[1]
@@ -592,7 +596,7 @@ class _Points:
 
 def inner(start: tuple[int, ...], stop: tuple[int, ...], origin: tuple[int, ...]) -> Slices:
     """The core's place in a block whose first voxel is `origin`."""
-    # Called twice a chunk: three times as fast as a generator.
+    # Called twice a chunk: no generator.
     return tuple(map(slice, map(sub, start, origin), map(sub, stop, origin)))
 
 
