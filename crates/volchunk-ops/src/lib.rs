@@ -5,6 +5,7 @@
 //! - [`Gaussian`], [`Downsample`], [`Rescale`], [`Transpose`] look beyond one voxel;
 //!   [`Elementwise`] carries the [`Kernel`]s that don't: [`Cast`], [`Clip`], [`Threshold`],
 //!   [`Subtract`], [`Multiply`].
+//! - [`Blobs`] makes no image but a table: bright spots at [`Scales`].
 //!
 //! A further op is one file here and one row in `spec/table.rs`.
 //!
@@ -26,6 +27,7 @@
 //! # }
 //! ```
 
+mod blobs;
 mod downsample;
 mod elementwise;
 mod gaussian;
@@ -37,6 +39,7 @@ mod spec;
 mod testing;
 mod transpose;
 
+pub use blobs::{Blobs, Scales};
 pub use downsample::Downsample;
 pub use elementwise::{Cast, Clip, Elementwise, Kernel, Multiply, Subtract, Threshold};
 pub use gaussian::{Gaussian, GaussianAxis, Reach, Simd};

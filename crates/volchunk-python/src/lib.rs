@@ -9,6 +9,7 @@ mod function;
 mod job;
 mod merge;
 mod object;
+mod points;
 mod program;
 #[cfg(unix)]
 mod shared;
@@ -24,6 +25,7 @@ mod _native {
     use crate::{
         job::{Job, forget_all, parse_bytes, result_info, stop_all},
         merge::{join_cores, merge_points, merged_lengths},
+        points::dedupe_points,
         program::program,
         source::{array_source, default_axes, object_source},
         volume::VolumeSource,

@@ -65,7 +65,7 @@ impl GaussianAxis {
     }
 
     /// The taps; None where the axis stays as it is.
-    pub(super) fn weights(&self, axis: &str) -> Result<Option<Weights>> {
+    pub(crate) fn weights(&self, axis: &str) -> Result<Option<Weights>> {
         let Self { sigma, order, reach, .. } = *self;
         if let Reach::Sigmas(n) = reach
             && !(n >= 0.0 && n.is_finite())

@@ -86,7 +86,7 @@ impl Simd {
     /// `#[inline(always)]`: a function that is not inlined is compiled for every CPU. (Closures
     /// cannot be marked so, which is why kernels are structs.)
     #[inline(always)]
-    pub(super) fn run<K: pulp::NullaryFnOnce>(self, kernel: K) -> K::Output {
+    pub(crate) fn run<K: pulp::NullaryFnOnce>(self, kernel: K) -> K::Output {
         match self.0 {
             Path::Portable => kernel.call(),
             #[cfg(target_arch = "x86_64")]

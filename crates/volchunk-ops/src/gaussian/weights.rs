@@ -6,7 +6,7 @@
 /// The method is `scipy.ndimage._filters._gaussian_kernel1d` of SciPy 1.17: `exp(-0.5 / sigma² · x²)`
 /// over the sum of all taps, times the polynomial that makes it the derivative of that order.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Weights {
+pub(crate) struct Weights {
     taps: Vec<f64>,
     antisymmetric: bool,
 }
@@ -55,7 +55,7 @@ impl Weights {
     }
 
     /// Outermost first, centre last.
-    pub(super) fn taps(&self) -> &[f64] {
+    pub(crate) fn taps(&self) -> &[f64] {
         &self.taps
     }
 

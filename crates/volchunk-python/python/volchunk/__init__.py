@@ -3,6 +3,7 @@
 - `gaussian_filter`, as SciPy's, on every core; `downsample`, `rescale`, `transpose`, `cast`, `clip`,
   `threshold`, `subtract`, `multiply`.
 - `map_overlap`, `map_points`: a function of yours on every chunk of a volume.
+- `merge_points`: the chunks' tables of points as one, without those that two chunks both found.
 - `probe`: how far a function looks, measured: the depth that it needs.
 - `plan`: what a run would do and cost, before it does.
 - `open`: a volume in files, as an array that is read where it is indexed.
@@ -25,6 +26,7 @@ from volchunk._ops import (
     transpose,
 )
 from volchunk._overlap import ChunkInfo, map_overlap, map_points
+from volchunk._points_merge import merge_points
 from volchunk._probe import Support, probe
 from volchunk._settings import Settings, settings
 from volchunk._volume import Volume, open
@@ -41,6 +43,7 @@ __all__ = [
     "gaussian_filter",
     "map_overlap",
     "map_points",
+    "merge_points",
     "multiply",
     "open",
     "plan",

@@ -9,6 +9,7 @@ __all__ = [
     "Job",
     "Source",
     "array_source",
+    "dedupe_points",
     "default_axes",
     "forget_all",
     "join_cores",
@@ -114,3 +115,12 @@ def merge_points(
     out: npt.NDArray[Any],
     floats: bool,
 ) -> None: ...
+def dedupe_points(
+    table: npt.NDArray[Any],
+    tolerance: list[float],
+    value: int | None,
+    group: list[int],
+    mean: bool,
+    threads: int,
+    allocate: Callable[[int], npt.NDArray[Any]],
+) -> npt.NDArray[Any]: ...

@@ -3,7 +3,7 @@
 import inspect
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import sub
 from typing import Any, Literal, Self
@@ -15,6 +15,7 @@ from volchunk import _native
 from volchunk._arguments import Boundaries, Chunks, Depth, Roi, boundary_of, depth_of
 from volchunk._image import Image, Output, legal_dtype
 from volchunk._job import Request, function_work
+from volchunk._points_merge import merge_points, tolerance_of
 from volchunk._processes import Workers
 from volchunk._progress import bar
 
@@ -185,6 +186,7 @@ def map_points(
     workers: int | None = None,
     executor: Literal["threads", "processes"] = "threads",
     progress: bool = True,
+    dedupe: float | Sequence[float] | None = None,
 ) -> Array:
     """Call a function that finds points on every chunk of a volume, and join the tables.
 
@@ -200,6 +202,10 @@ def map_points(
         centres at whole numbers; further columns are kept as they are. No points: no rows.
     image, depth, chunks, boundary, roi, memory, workers, executor, progress
         As in `map_overlap`.
+    dedupe : float or sequence of float, optional
+        For functions that place a point differently in another block: as in `merge_points`, of points
+        that different chunks found within so many voxels on each axis, the one with the largest
+        number in the first column behind the coordinates is kept.
 
     Returns
     -------
@@ -212,7 +218,8 @@ def map_points(
     Raises
     ------
     ValueError
-        For tables of another number of axes or columns, coordinates that are not finite.
+        For tables of another number of axes or columns, coordinates that are not finite, a
+        tolerance that is negative.
     Exception
         As in `map_overlap`.
 
@@ -226,13 +233,14 @@ def map_points(
            [19, 29]])
     """
     source = Image(image)
+    tolerance = None if dedupe is None else tolerance_of(dedupe, len(source.axes))
     with _Task(func, source, depth, boundary, chunks, roi, memory, workers, executor) as task:
         points = _Points(task)
         job = task.job(points, np.dtype(bool))
         task.start(job)
         with bar(job.count, progress) as told:
             job.visit({"progress": told, "interrupt": task.interrupt})
-    return points.table()
+    return points.table(tolerance)
 
 
 class _Task:
@@ -584,14 +592,9 @@ class _Points:
             )
         return table.astype(np.float64 if table.dtype.kind == "f" else np.int64)
 
-    def table(self) -> Array:
+    def table(self, tolerance: list[float] | None) -> Array:
         """All points, in order."""
-        some = [table for table in self._tables if len(table)]
-        if not some:
-            columns = max(table.shape[1] for table in self._tables)
-            return np.empty((0, columns), np.result_type(*(t.dtype for t in self._tables)))
-        points = np.concatenate(some)
-        return points[np.lexsort(points.T[::-1])]
+        return merge_points(self._tables, dedupe=tolerance, ndim=len(self._task.image.axes))
 
 
 def inner(start: tuple[int, ...], stop: tuple[int, ...], origin: tuple[int, ...]) -> Slices:

@@ -7,6 +7,7 @@ mod rows;
 mod shape;
 mod share;
 mod split;
+mod suppress;
 
 pub use cores::join_cores;
 pub use image::{merge_chunks, merge_chunks_into};
@@ -14,3 +15,4 @@ pub use points::{merge_points, merge_points_into};
 pub use shape::merged_shape;
 pub use share::share;
 pub use split::split;
+pub use suppress::{Overlap, Rule, Suppressor, Survivors, Tolerance, mean_points, suppress_points};

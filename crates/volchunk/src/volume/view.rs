@@ -143,6 +143,13 @@ impl<'a> View<'a> {
         let lies = (0..self.shape.len()).all(|a| self.shape[a] <= 1 || self.strides[a] == dense[a]);
         (bytes == 0 || lies).then(|| &self.data[..bytes as usize])
     }
+
+    /// The voxels in C order as numbers without a copy, if they are of type `T`, that is how they lie,
+    /// and their memory is aligned for it.
+    pub fn as_slice<T: super::Element>(&self) -> Option<&'a [T]> {
+        let bytes = self.as_contiguous().filter(|_| self.dtype == T::DTYPE)?;
+        bytemuck::try_cast_slice(bytes).ok()
+    }
 }
 
 impl<'a> ViewMut<'a> {
@@ -243,6 +250,13 @@ impl ViewMut<'_> {
     pub fn as_contiguous_mut(&mut self) -> Option<&mut [u8]> {
         let len = self.as_view().as_contiguous()?.len();
         Some(&mut self.data[..len])
+    }
+
+    /// The voxels in C order as numbers without a copy; None where [`View::as_slice`] is.
+    pub fn as_slice_mut<T: super::Element>(&mut self) -> Option<&mut [T]> {
+        let is_of_type = self.dtype == T::DTYPE;
+        let bytes = self.as_contiguous_mut().filter(|_| is_of_type)?;
+        bytemuck::try_cast_slice_mut(bytes).ok()
     }
 
     /// The same window, to read.

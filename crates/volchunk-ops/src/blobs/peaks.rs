@@ -1,0 +1,196 @@
+//! Largest responses among their neighbours in space and scale.
+
+use std::ops::Range;
+
+use pulp::NullaryFnOnce;
+
+use crate::Simd;
+
+/// Voxels that are compared together.
+const LANES: usize = 32;
+
+/// Responses of some planes of all scales; a plane takes the place of an earlier one.
+///
+/// A row has one element more at each end, which holds −∞: a voxel that doesn't exist is above
+/// none. Positions here count from the first voxel whose response is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    pub(super) scales: usize,
+    /// Known responses along z, y, x.
+    pub(super) n: [usize; 3],
+    /// Planes that are held.
+    pub(super) planes: usize,
+}
+
+impl Window {
+    /// Elements of all planes, and of one row of −∞ behind them.
+    pub(super) fn elements(&self) -> usize {
+        (self.scales * self.planes * self.n[1] + 1) * self.row()
+    }
+
+    fn row(&self) -> usize {
+        self.n[2] + 2
+    }
+
+    /// Where a row begins, its first −∞ included.
+    fn place(&self, scale: usize, z: usize, y: usize) -> usize {
+        ((scale * self.planes + z % self.planes) * self.n[1] + y) * self.row()
+    }
+
+    /// The responses of a row, to be written.
+    pub(super) fn row_mut<'a>(
+        &self,
+        memory: &'a mut [f32],
+        scale: usize,
+        z: usize,
+        y: usize,
+    ) -> &'a mut [f32] {
+        &mut memory[self.place(scale, z, y) + 1..][..self.n[2]]
+    }
+
+    /// Writes what stands for voxels that don't exist.
+    pub(super) fn clear(&self, memory: &mut [f32]) {
+        let row = self.row();
+        for row in memory.chunks_exact_mut(row) {
+            row[0] = f32::NEG_INFINITY;
+            row[row.len() - 1] = f32::NEG_INFINITY;
+        }
+        let nothing = memory.len() - row;
+        memory[nothing..].fill(f32::NEG_INFINITY);
+    }
+
+    /// A row with its −∞; one of nothing but these where there is none.
+    fn get<'a>(
+        &self,
+        memory: &'a [f32],
+        scale: Option<usize>,
+        z: Option<usize>,
+        y: Option<usize>,
+    ) -> &'a [f32] {
+        let row = self.row();
+        let at = match (scale, z, y) {
+            (Some(s), Some(z), Some(y)) => self.place(s, z, y),
+            _ => memory.len() - row,
+        };
+        &memory[at..][..row]
+    }
+
+    /// Calls `found` with x and value of each peak above `threshold` of one row, `x` ascending.
+    ///
+    /// A peak is at least as large as each of its neighbours, diagonal ones and those of the scales
+    /// beside it included, and not equal to all its neighbours at its own scale.
+    pub(super) fn peaks(
+        &self,
+        simd: Simd,
+        memory: &[f32],
+        [scale, z, y]: [usize; 3],
+        xs: Range<usize>,
+        threshold: f32,
+        near: &mut Vec<usize>,
+        mut found: impl FnMut(usize, f32),
+    ) {
+        let after = |i: usize, n: usize| (i + 1 < n).then_some(i + 1);
+        let (s, z1, y1) = (Some(scale), Some(z), Some(y));
+        let own = self.get(memory, s, z1, y1);
+        near.clear();
+        simd.run(Near {
+            values: part(&xs, own, 1),
+            threshold,
+            neighbours: [
+                part(&xs, own, 0),
+                part(&xs, own, 2),
+                part(&xs, self.get(memory, s, z1, y.checked_sub(1)), 1),
+                part(&xs, self.get(memory, s, z1, after(y, self.n[1])), 1),
+                part(&xs, self.get(memory, s, z.checked_sub(1), y1), 1),
+                part(&xs, self.get(memory, s, after(z, self.n[0]), y1), 1),
+                part(&xs, self.get(memory, scale.checked_sub(1), z1, y1), 1),
+                part(&xs, self.get(memory, after(scale, self.scales), z1, y1), 1),
+            ],
+            near,
+        });
+        for &i in near.iter() {
+            let x = xs.start + i;
+            if self.is_peak(memory, [scale, z, y], x) {
+                found(x, own[x + 1]);
+            }
+        }
+    }
+
+    fn is_peak(&self, memory: &[f32], [scale, z, y]: [usize; 3], x: usize) -> bool {
+        let around = |i: usize, n: usize| i.saturating_sub(1)..(i + 2).min(n);
+        let value = memory[self.place(scale, z, y) + 1 + x];
+        let mut flat = true;
+        for s in around(scale, self.scales) {
+            for z in around(z, self.n[0]) {
+                for y in around(y, self.n[1]) {
+                    let row = &memory[self.place(s, z, y) + 1..];
+                    for neighbour in &row[around(x, self.n[2])] {
+                        // A NaN is not below.
+                        if !(*neighbour <= value) {
+                            return false;
+                        }
+                        flat &= s != scale || *neighbour == value;
+                    }
+                }
+            }
+        }
+        !flat
+    }
+}
+
+/// The voxels `xs` of a row that begins `by` elements behind.
+fn part<'a>(xs: &Range<usize>, row: &'a [f32], by: usize) -> &'a [f32] {
+    &row[by + xs.start..][..xs.len()]
+}
+
+/// Finds the voxels above a threshold that no neighbour in a row beside exceeds.
+struct Near<'a> {
+    values: &'a [f32],
+    threshold: f32,
+    neighbours: [&'a [f32]; 8],
+    near: &'a mut Vec<usize>,
+}
+
+impl NullaryFnOnce for Near<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn call(self) {
+        let Self { values, threshold, neighbours, near } = self;
+        let mut i = 0;
+        while i + LANES <= values.len() {
+            block::<LANES>(values, threshold, &neighbours, i, near);
+            i += LANES;
+        }
+        while i < values.len() {
+            block::<1>(values, threshold, &neighbours, i, near);
+            i += 1;
+        }
+    }
+}
+
+#[inline(always)]
+fn block<const N: usize>(
+    values: &[f32],
+    threshold: f32,
+    neighbours: &[&[f32]; 8],
+    i: usize,
+    near: &mut Vec<usize>,
+) {
+    let values = &values[i..][..N];
+    let mut keep = [0u32; N];
+    for l in 0..N {
+        keep[l] = u32::from(values[l] > threshold);
+    }
+    if keep.iter().fold(0, |any, k| any | k) == 0 {
+        return;
+    }
+    for neighbour in neighbours {
+        let neighbour = &neighbour[i..][..N];
+        for l in 0..N {
+            keep[l] &= u32::from(values[l] >= neighbour[l]);
+        }
+    }
+    if keep.iter().fold(0, |any, k| any | k) != 0 {
+        near.extend((0..N).filter(|&l| keep[l] != 0).map(|l| i + l));
+    }
+}

@@ -1,0 +1,99 @@
+//! Points that two chunks both found, as the mean of both.
+
+use super::{
+    Rule, Tolerance,
+    layer::{Layer, cell_axes},
+    raster,
+    table::{Table, on_threads},
+    with_cell_axes,
+};
+use crate::Result;
+
+/// Replaces pairs of points by their means, on at most `workers` threads, the caller's among them.
+///
+/// Two rows that the rule takes for one point become one if each is the other's nearest: their
+/// coordinates the mean, all other columns those of the row with the larger value. Nearest is by
+/// Euclidean distance, in tolerances on each axis; at equal distances, the first in raster order.
+/// A row is averaged once; of three that lie within tolerance of each other, one remains. `rows` is
+/// row-major, in any order; the result is in raster order, and depends neither on that order nor on the
+/// number of workers.
+///
+/// ```
+/// use volchunk::{Tolerance, mean_points};
+/// // x, value, chunk
+/// let rule = Tolerance::new(&[2.0], 3)?.with_value(1)?.with_chunk(&[2])?;
+/// let found = mean_points(&[7.0, 0.5, 0.0, 8.0, 0.9, 1.0, 9.5, 0.1, 2.0], &rule, 1)?;
+/// assert_eq!(found, [7.5, 0.9, 1.0, 9.5, 0.1, 2.0]);
+/// # Ok::<(), volchunk::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`suppress_points`](super::suppress_points).
+pub fn mean_points(rows: &[f64], rule: &Tolerance, workers: usize) -> Result<Vec<f64>> {
+    let table = Table::new(rows, rule, workers)?;
+    Ok(with_cell_axes!(rule, D => paired::<D>(rule, &table)))
+}
+
+/// A row by the number of its layer and its slot.
+type Place = (usize, usize);
+
+fn paired<const D: usize>(rule: &Tolerance, table: &Table<'_>) -> Vec<f64> {
+    let numbers: Vec<usize> = (0..table.layers()).collect();
+    let layers: Vec<Layer<'_, D>> =
+        on_threads(table.workers, numbers.clone(), |number| table.layer(rule, number));
+    let nearest: Vec<Vec<Option<Place>>> = on_threads(table.workers, numbers, |at| {
+        (0..layers[at].len()).map(|slot| nearest(rule, &layers, (at, slot))).collect()
+    });
+    let mut merged: Vec<Vec<f64>> = vec![Vec::new(); layers.len()];
+    for (at, layer) in layers.iter().enumerate() {
+        for slot in 0..layer.len() {
+            let row = layer.row(slot);
+            match nearest[at][slot].filter(|&(l, s)| nearest[l][s] == Some((at, slot))) {
+                None => merged[at].extend_from_slice(row),
+                Some(other) if (at, slot) < other => {
+                    let mean = rule.mean(row, layers[other.0].row(other.1));
+                    // It may lie before the rows of the second's layer.
+                    let into = if mean[0] < layers[other.0].low { at } else { other.0 };
+                    merged[into].extend(mean);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    let columns = rule.columns();
+    let sorted = on_threads(table.workers, merged, |rows| {
+        let mut order: Vec<&[f64]> = rows.chunks_exact(columns).collect();
+        order.sort_unstable_by(|a, b| raster(a, b));
+        order.concat()
+    });
+    sorted.concat()
+}
+
+/// The row nearest to one, of those that the rule takes for the same point.
+fn nearest<const D: usize>(
+    rule: &Tolerance,
+    layers: &[Layer<'_, D>],
+    (own, slot): Place,
+) -> Option<Place> {
+    let reach = cell_axes::<D>(rule.reach().len()).map(|a| rule.reach()[a]);
+    let (row, site) = (layers[own].row(slot), layers[own].site(slot));
+    let mut best: Option<(f64, &[f64], Place)> = None;
+    for at in own.saturating_sub(1)..(own + 2).min(layers.len()) {
+        let layer = &layers[at];
+        layer.near(site, &reach, rule.family(row), |other| {
+            let other_row = layer.row(other);
+            if (at, other) != (own, slot) && rule.conflict(row, other_row) {
+                let distance = rule.distance(row, other_row);
+                let is_nearer = best.is_none_or(|(d, r, place)| {
+                    let order = distance.total_cmp(&d).then_with(|| raster(other_row, r));
+                    order.then((at, other).cmp(&place)).is_lt()
+                });
+                if is_nearer {
+                    best = Some((distance, other_row, (at, other)));
+                }
+            }
+            true
+        });
+    }
+    best.map(|(.., place)| place)
+}
