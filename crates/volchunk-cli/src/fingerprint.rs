@@ -22,23 +22,69 @@ const LIMIT: usize = 1000;
 /// that read it, when a run goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Fingerprint {
+pub struct Fingerprint {
     /// Shape, dtype, axes with scale, unit and origin; text, since a float may not survive JSON.
     volume: String,
     files: u64,
     bytes: u64,
     /// Nanoseconds since 1970.
     newest: u64,
+    /// Of what no path names, what its files cannot tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content: Option<Content>,
+}
+
+/// What tells whether a volume that a caller holds is the one that it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// A digest of all its voxels.
+    Digest(u64),
+    /// It lies in a file, and how.
+    Layout(String),
+    /// The user's word for it.
+    Version(String),
+    /// Nothing does.
+    Unknown,
 }
 
 impl Fingerprint {
     /// Of the volume `info` at `path`.
-    pub(crate) fn of(path: &Path, info: &VolumeInfo) -> Result<Self> {
-        let mut print = Self { volume: description(info), files: 0, bytes: 0, newest: 0 };
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn of(path: &Path, info: &VolumeInfo) -> Result<Self> {
+        let mut print = Self::bare(info, None);
         print
             .look(path)
             .map_err(|e| Error::io(format_args!("looking at {}", path.display()), e))?;
         Ok(print)
+    }
+
+    /// Of a volume `info` that a caller holds, which may lie in the file at `path`.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn of_content(content: Content, path: Option<&Path>, info: &VolumeInfo) -> Result<Self> {
+        let print = match path {
+            Some(path) => Self::of(path, info)?,
+            None => Self::bare(info, None),
+        };
+        Ok(Self { content: Some(content), ..print })
+    }
+
+    /// Whether it is that of what a path names.
+    pub(crate) fn is_of_path(&self) -> bool {
+        self.content.is_none()
+    }
+
+    /// Whether nothing tells that what it is of is what it was.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.content == Some(Content::Unknown)
+    }
+
+    fn bare(info: &VolumeInfo, content: Option<Content>) -> Self {
+        Self { volume: description(info), files: 0, bytes: 0, newest: 0, content }
     }
 
     fn look(&mut self, path: &Path) -> std::io::Result<()> {

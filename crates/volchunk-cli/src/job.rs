@@ -9,10 +9,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use volchunk::{Error, ErrorKind, Result};
-use volchunk_io::{Format, same_or_inside};
+use volchunk::{Error, ErrorKind, Result, StorageGrid};
+use volchunk_io::{Format, companion_path, same_or_inside};
+use volchunk_ops::Number;
 
 use crate::{
+    asked::{Asked, Given, GivenVolume, Settled},
     config::{Config, Description, Lengths, Roi, Selection, parse_ops},
     fingerprint::Fingerprint,
     prepare::Prepared,
@@ -64,6 +66,28 @@ pub(crate) struct Job {
     /// The same of the mask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mask_state: Option<Fingerprint>,
+    /// What was done instead of ops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    function: Option<FunctionRecord>,
+}
+
+/// A function of a caller's own, instead of ops: what stands for it in a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionRecord {
+    /// What its author calls it.
+    pub name: String,
+    /// Changed by its user whenever it changes: nothing else tells.
+    pub version: String,
+    /// `[before, behind]` for every axis of the input.
+    pub depth: Vec<[u64; 2]>,
+    /// For every axis; None: blocks end at the edge.
+    pub boundary: Vec<Option<String>>,
+    /// Of the result; None, where a job is asked for: any.
+    pub dtype: Option<String>,
+    /// How many channels the result has, and whether their axis is the first; that axis counts in
+    /// no other field.
+    pub channels: Option<(u64, bool)>,
 }
 
 impl Job {
@@ -94,7 +118,48 @@ impl Job {
             skip_empty: config.selection.skip_empty.map(|number| number.to_string()),
             input_state: Some(prepared.fingerprint.clone()),
             mask_state: prepared.selected.fingerprint().cloned(),
+            function: None,
         })
+    }
+
+    /// The job of a caller that makes its own plan; `storage` is that plan's, as far as there is one.
+    ///
+    /// # Errors
+    /// An op or a number that is none; a path that cannot be made absolute.
+    pub(crate) fn of_given(given: &Given, storage: Option<&StorageGrid>) -> Result<Self> {
+        let number = |text: &Option<String>, what| {
+            let parse = |t: &String| Number::parse(t).map_err(|e| e.context(what));
+            text.as_ref().map(parse).transpose().map(|n| n.map(|n| n.to_string()))
+        };
+        // What no path names is no place either.
+        let place = |volume: &GivenVolume| match volume.fingerprint.is_of_path() {
+            true => absolute(&volume.name).map(text),
+            false => Ok(text(volume.name.clone())),
+        };
+        Ok(Self {
+            volchunk_job: VERSION,
+            input: place(&given.input)?,
+            axes: given.input.axes.clone(),
+            voxel_size: given.input.voxel_size.clone(),
+            ops: parse_ops(&given.ops)?.iter().map(ToString::to_string).collect(),
+            roi: given.roi.clone(),
+            chunk: given.chunk.clone(),
+            storage_chunk: storage.map(|s| s.chunk.to_vec()),
+            shard: storage.and_then(|s| s.shard.as_ref()).map(|s| s.to_vec()),
+            pyramid: false,
+            output: text(absolute(&given.output)?),
+            mask: given.mask.as_ref().map(place).transpose()?,
+            fill: number(&given.fill, "fill")?,
+            skip_empty: number(&given.skip_empty, "skip_empty")?,
+            input_state: Some(given.input.fingerprint.clone()),
+            mask_state: given.mask.as_ref().map(|mask| mask.fingerprint.clone()),
+            function: given.function.clone(),
+        })
+    }
+
+    /// What an earlier run of a job settled that it was free to choose.
+    pub(crate) fn settled(&self) -> Settled {
+        Settled { chunk: self.chunk.clone(), function: self.function.clone() }
     }
 
     /// Reads the job file at `path`.
@@ -175,8 +240,18 @@ impl Job {
         }
     }
 
-    /// Writes the job of an output, at `path` in the folder that is kept beside it.
-    pub(crate) fn record(&self, path: &Path) -> Result<()> {
+    /// Keeps the job beside an output that has no attributes of its own.
+    pub(crate) fn record_beside(&self, output: &Path) -> Result<()> {
+        if Format::of_output(output)? == Format::Zarr {
+            return Ok(());
+        }
+        let folder = companion_path(output);
+        fs::create_dir_all(&folder)
+            .map_err(|e| Error::io(format_args!("writing {}", folder.display()), e))?;
+        self.record(&folder.join("job.json"))
+    }
+
+    fn record(&self, path: &Path) -> Result<()> {
         // Under another name until it is whole: a complete output must not lose its job to a kill.
         let new = path.with_extension("json.new");
         fs::write(&new, self.text()?)
@@ -191,7 +266,23 @@ impl Job {
     }
 
     /// What the job asks for, checked.
+    ///
+    /// # Errors
+    /// What cannot be; a function of another program, or an input that it held, which are not here.
     pub(crate) fn config(self) -> Result<Config> {
+        if let Some(FunctionRecord { name, version, .. }) = &self.function {
+            return Err(Error::unsupported(format!(
+                "{name}, version {version:?}, computed it, a function that only its own program has"
+            )));
+        }
+        let states = [(&self.input_state, "input"), (&self.mask_state, "mask")];
+        for (state, what) in states {
+            if state.as_ref().is_some_and(|state| !state.is_of_path()) {
+                return Err(Error::unsupported(format!(
+                    "the {what} is no volume in a file: the program that made it held it"
+                )));
+            }
+        }
         let lengths =
             |values: Option<Vec<u64>>, what| values.map(|v| Lengths::new(v, what)).transpose();
         let config = Config {
@@ -228,13 +319,12 @@ impl Job {
         Self::from_json(job.clone()).ok()
     }
 
-    /// What of an output of `self` is not as `prepared` asks for; none, and it is its output.
+    /// What of an output of `self` is not as is asked for; none, and it is its output.
     ///
     /// Its voxels must be the same, and what was asked of its storage. The chunk is left out: no
     /// voxel depends on it, and a plan chooses it anew by the memory that happens to be free.
-    pub(crate) fn differences(&self, prepared: &Prepared) -> Result<Vec<String>> {
-        let wanted = Self::of(prepared)?;
-        let config = &prepared.config;
+    pub(crate) fn differences(&self, asked: &Asked) -> Vec<String> {
+        let wanted = &asked.job;
         let same =
             |a: &Path, b: &Path| a == b || fs::canonicalize(a).ok() == fs::canonicalize(b).ok();
         let mut differs = Vec::new();
@@ -244,47 +334,64 @@ impl Job {
             }
         };
         let path = |job: &Self| job.input.display().to_string();
-        compare("input", same(&self.input, &wanted.input), path(self), path(&wanted));
+        compare("input", same(&self.input, &wanted.input), path(self), path(wanted));
         let ops = |job: &Self| match job.ops.is_empty() {
             true => "none".into(),
             false => job.ops.join(" "),
         };
-        compare("ops", self.ops == wanted.ops, ops(self), ops(&wanted));
+        compare("ops", self.ops == wanted.ops, ops(self), ops(wanted));
         let axes = |job: &Self| shown(&job.axes);
-        compare("axes", self.axes == wanted.axes, axes(self), axes(&wanted));
+        let function = |job: &Self| shown(&job.function.as_ref().map(|f| &f.name));
+        let alike = self.function.is_some() == wanted.function.is_some();
+        compare("function", alike, function(self), function(wanted));
+        if let (Some(own), Some(other)) = (&self.function, &wanted.function) {
+            compare("function", own.name == other.name, own.name.clone(), other.name.clone());
+            let version = |f: &FunctionRecord| format!("{:?}", f.version);
+            compare("version", own.version == other.version, version(own), version(other));
+            let depth = |f: &FunctionRecord| format!("{:?}", f.depth);
+            compare("depth", own.depth == other.depth, depth(own), depth(other));
+            let boundary = |f: &FunctionRecord| {
+                let names = f.boundary.iter().map(|b| b.as_deref().unwrap_or("none"));
+                names.collect::<Vec<_>>().join(", ")
+            };
+            compare("boundary", own.boundary == other.boundary, boundary(own), boundary(other));
+            let dtype = |f: &FunctionRecord| f.dtype.clone().unwrap_or_else(|| "any".into());
+            let alike = other.dtype.is_none() || own.dtype == other.dtype;
+            compare("dtype", alike, dtype(own), dtype(other));
+        }
+        compare("axes", self.axes == wanted.axes, axes(self), axes(wanted));
         let size = |job: &Self| shown(&job.voxel_size);
-        compare("voxel size", self.voxel_size == wanted.voxel_size, size(self), size(&wanted));
+        compare("voxel size", self.voxel_size == wanted.voxel_size, size(self), size(wanted));
         let roi = |job: &Self| shown(&job.roi);
-        compare("region", self.roi == wanted.roi, roi(self), roi(&wanted));
+        compare("region", self.roi == wanted.roi, roi(self), roi(wanted));
         let mask =
             |job: &Self| job.mask.as_ref().map_or("none".into(), |m| m.display().to_string());
         let alike = match (&self.mask, &wanted.mask) {
             (Some(a), Some(b)) => same(a, b),
             (a, b) => a == b,
         };
-        compare("mask", alike, mask(self), mask(&wanted));
+        compare("mask", alike, mask(self), mask(wanted));
         let fill = |job: &Self| job.fill.clone().unwrap_or_else(|| "0".into());
-        compare("fill", fill(self) == fill(&wanted), fill(self), fill(&wanted));
+        compare("fill", fill(self) == fill(wanted), fill(self), fill(wanted));
         let skip = |job: &Self| shown(&job.skip_empty);
         let alike = self.skip_empty == wanted.skip_empty;
-        compare("skipped value", alike, skip(self), skip(&wanted));
+        compare("skipped value", alike, skip(self), skip(wanted));
         let levels = |job: &Self| if job.pyramid { "a pyramid" } else { "one" }.to_owned();
-        compare("levels", self.pyramid == wanted.pyramid, levels(self), levels(&wanted));
+        compare("levels", self.pyramid == wanted.pyramid, levels(self), levels(wanted));
         let chunk = |job: &Self| shown(&job.storage_chunk);
-        let alike = config.storage_chunk.is_none() || self.storage_chunk == wanted.storage_chunk;
-        compare("storage chunk", alike, chunk(self), chunk(&wanted));
+        let alike = !asked.storage_chunk || self.storage_chunk == wanted.storage_chunk;
+        compare("storage chunk", alike, chunk(self), chunk(wanted));
         let shard = |job: &Self| shown(&job.shard);
-        let alike = config.shard.is_none() || self.shard == wanted.shard;
-        compare("shard", alike, shard(self), shard(&wanted));
-        Ok(differs)
+        let alike = !asked.shard || self.shard == wanted.shard;
+        compare("shard", alike, shard(self), shard(wanted));
+        differs
     }
 
-    /// The chunk of `self`, where `prepared` was asked for another one.
-    pub(crate) fn division_differs(&self, prepared: &Prepared) -> Result<Option<String>> {
-        let wanted = Self::of(prepared)?;
-        let asked = prepared.config.chunk.is_some() && self.chunk != wanted.chunk;
-        Ok(asked
-            .then(|| format!("chunk: {} there, {} here", shown(&self.chunk), shown(&wanted.chunk))))
+    /// The chunk of `self`, where another one was asked for.
+    pub(crate) fn division_differs(&self, asked: &Asked) -> Option<String> {
+        let (own, wanted) = (&self.chunk, &asked.job.chunk);
+        let differs = asked.chunk && own != wanted;
+        differs.then(|| format!("chunk: {} there, {} here", shown(own), shown(wanted)))
     }
 
     /// Makes `config` ask for the chunk of `self`, from which the storage chunks follow.
@@ -294,15 +401,19 @@ impl Job {
     }
 
     /// What of the input and the mask is known to be another than when the output was made.
-    pub(crate) fn changed(&self, prepared: &Prepared) -> Option<String> {
-        let config = &prepared.config;
-        if self.input_state.as_ref().is_some_and(|state| *state != prepared.fingerprint) {
-            return Some(format!("the input {}", config.input.display()));
-        }
-        let other = |state: &Fingerprint| Some(state) != prepared.selected.fingerprint();
-        let mask = config.selection.mask.as_ref();
-        mask.filter(|_| self.mask_state.as_ref().is_some_and(other))
-            .map(|mask| format!("the mask {}", mask.display()))
+    pub(crate) fn changed(&self, asked: &Asked) -> Option<String> {
+        let wanted = &asked.job;
+        let volumes = [
+            ("input", Some(&wanted.input), &self.input_state, &wanted.input_state),
+            ("mask", wanted.mask.as_ref(), &self.mask_state, &wanted.mask_state),
+        ];
+        volumes.into_iter().find_map(|(what, path, was, is)| {
+            let (path, was, is) = (path?.display(), was.as_ref()?, is.as_ref());
+            if was.is_unknown() {
+                return Some(format!("nothing tells whether the {what}, {path}, changed"));
+            }
+            (Some(was) != is).then(|| format!("the {what} {path} changed"))
+        })
     }
 
     /// Whether an output of `self` is `input` filtered by `op` alone.

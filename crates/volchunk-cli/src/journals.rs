@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use volchunk::{ChunkGrid, Error, ErrorKind, Journal, Plan, Region, Result};
 use volchunk_io::{Part, companion_path};
 
-use crate::{job::Job, prepare::Prepared};
+use crate::job::Job;
 
 /// What a journal says, in its text, of the chunks that it is about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,16 +35,16 @@ pub(crate) struct Kept {
 }
 
 impl Head {
-    pub(crate) fn of(prepared: &Prepared, level: usize, plan: &Plan) -> Result<Self> {
+    pub(crate) fn of(job: Job, level: usize, plan: &Plan) -> Self {
         let grid = &plan.grid;
-        Ok(Self {
+        Self {
             volchunk: env!("CARGO_PKG_VERSION").into(),
-            job: Job::of(prepared)?,
+            job,
             level,
             volume: grid.volume().to_vec(),
             region: grid.domain().ranges().map(|r| [r.start, r.end]).collect(),
             chunk: grid.chunk_shape().to_vec(),
-        })
+        }
     }
 
     /// The chunks that its numbers mean.

@@ -3,9 +3,10 @@
 //! Raw arguments become a checked config, a config and its input a prepared job, and a
 //! command carries that out. [`program`] is all of the program; [`call`] is the same for a caller
 //! that has its own signals and threads. [`PlanReport`] and [`parse_bytes`] serve callers that
-//! make jobs of their own, so that these read and say the same.
+//! make jobs of their own, so that these read and say the same; [`Asked`] keeps journals for them.
 
 mod args;
+mod asked;
 mod commands;
 mod config;
 mod demo;
@@ -29,8 +30,13 @@ use std::{
 };
 
 use clap::Parser;
+pub use asked::{Asked, Found, Given, GivenVolume, Settled, Writing};
 pub use config::parse_bytes;
+pub use fingerprint::{Content, Fingerprint};
+pub use job::FunctionRecord;
 pub use report::{PlanReport, format_name};
+pub use selection::voxel;
+pub use start::Wanted;
 use volchunk::{Error, ErrorKind, Result};
 
 /// How a call of the program ended.

@@ -60,7 +60,20 @@ impl Selected {
 }
 
 /// `number` as one voxel: a float is rounded to the dtype, an integer must be one of its own.
-fn voxel(number: Number, dtype: Dtype, flag: &str, whose: &str) -> Result<Buffer> {
+///
+/// ```
+/// use volchunk::Dtype;
+/// use volchunk_ops::Number;
+/// let fill = volchunk_cli::voxel(Number::parse("-1")?, Dtype::I16, "fill", "the result")?;
+/// assert_eq!(fill.as_slice::<i16>(), [-1]);
+/// let error = volchunk_cli::voxel(Number::parse("-1")?, Dtype::U8, "fill", "the result");
+/// assert!(error.unwrap_err().to_string().starts_with("fill -1: the result is uint8"));
+/// # Ok::<(), volchunk::Error>(())
+/// ```
+///
+/// # Errors
+/// What no voxel of `dtype` can be; says which `flag` it was, and `whose` dtype.
+pub fn voxel(number: Number, dtype: Dtype, flag: &str, whose: &str) -> Result<Buffer> {
     let legal = dispatch!(dtype, T => {
         let voxel = number.to_voxel::<T>();
         let same = match (number, voxel.to_i128()) {

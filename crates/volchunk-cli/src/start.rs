@@ -6,6 +6,7 @@ use volchunk::{Error, ErrorKind, Result};
 use volchunk_io::{OutputLock, OutputState, Part, output_state, remove_output};
 
 use crate::{
+    asked::Asked,
     config::Limits,
     job::Job,
     journals::{Head, Kept, journals},
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// What is to be done.
-enum Start {
+pub(crate) enum Start {
     /// Nothing stands there, or what does is to be removed.
     Anew,
     /// To go on with what stands there, by these journals.
@@ -24,11 +25,13 @@ enum Start {
 
 /// How the caller wants it.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Wanted {
-    pub(crate) force: bool,
+pub struct Wanted {
+    /// Whether what stands there is removed first.
+    pub force: bool,
     /// Whether a complete output is gone through all the same.
-    pub(crate) check: bool,
-    pub(crate) part: Option<Part>,
+    pub check: bool,
+    /// The part that is to be written; None: all.
+    pub part: Option<Part>,
 }
 
 /// The right to write an output, that nothing but the job's own work stands in.
@@ -38,6 +41,8 @@ pub(crate) struct Begun {
     whole: Option<OutputLock>,
     /// Of the part.
     _part: Option<OutputLock>,
+    /// What the earlier run that is gone on with recorded of the job.
+    pub(crate) job: Option<Job>,
     /// What earlier runs recorded of the coarser levels.
     pub(crate) levels: Vec<Head>,
 }
@@ -61,40 +66,54 @@ pub(crate) fn begin(
     limits: Limits,
     wanted: Wanted,
 ) -> Result<Option<Begun>> {
-    let output = prepared.config.output.clone();
+    let begun = begin_asked(&Asked::of(prepared)?, wanted)?;
+    if let Some(job) = begun.as_ref().and_then(|begun| begun.job.as_ref()) {
+        prepared.adopt(job, limits)?;
+    }
+    Ok(begun)
+}
+
+/// As [`begin`], and leaves the division to the caller.
+///
+/// # Errors
+/// As `begin`.
+pub(crate) fn begin_asked(asked: &Asked, wanted: Wanted) -> Result<Option<Begun>> {
+    let output = &asked.output;
     // Looked at first, so that nothing is touched where nothing is to be done.
-    if matches!(start(prepared, wanted)?, Start::AlreadyComplete) {
+    if matches!(start(asked, wanted)?, Start::AlreadyComplete) {
         return Ok(None);
     }
     // A part holds the whole only while it prepares.
     let patience = Duration::from_secs(if wanted.part.is_some() { 10 } else { 0 });
-    let whole = OutputLock::take(&output, patience)?;
+    let whole = OutputLock::take(output, patience)?;
     // And again: it may have been finished while we came.
-    let kept = match start(prepared, wanted)? {
+    let kept = match start(asked, wanted)? {
         Start::AlreadyComplete => return Ok(None),
         Start::Anew => {
-            remove_output(&output)?;
+            remove_output(output)?;
             Vec::new()
         }
         Start::Resume(kept) => kept,
     };
-    let part = wanted.part.map(|part| OutputLock::take_part(&output, part)).transpose()?;
-    if let Some(first) = kept.first() {
-        prepared.adopt(&first.head.job, limits)?;
-    }
+    let part = wanted.part.map(|part| OutputLock::take_part(output, part)).transpose()?;
+    let job = kept.first().map(|first| first.head.job.clone());
     let levels = kept.into_iter().filter(|k| k.part.is_none()).map(|k| k.head).collect();
-    Ok(Some(Begun { whole: Some(whole), _part: part, levels }))
+    Ok(Some(Begun { whole: Some(whole), _part: part, job, levels }))
 }
 
-fn start(prepared: &Prepared, wanted: Wanted) -> Result<Start> {
-    let output = &prepared.config.output;
+/// What is to be done for what is asked for; nothing is touched.
+///
+/// # Errors
+/// As [`begin`].
+pub(crate) fn start(asked: &Asked, wanted: Wanted) -> Result<Start> {
+    let output = &asked.output;
     let state = output_state(output)?;
     // Receipts without the output are receipts of nothing.
     if wanted.force || state == OutputState::Absent {
         return Ok(Start::Anew);
     }
     let refuse = |what: String| {
-        let message = format!("the output {} {what}; --force begins anew", output.display());
+        let message = format!("the output {} {what}; {} begins anew", output.display(), asked.anew);
         Err(Error::new(ErrorKind::Exists, message))
     };
     match state {
@@ -105,7 +124,7 @@ fn start(prepared: &Prepared, wanted: Wanted) -> Result<Start> {
             if kept.is_empty() {
                 return refuse("is there, unfinished, and has no journal to go on by".into());
             }
-            match hindrance(prepared, &kept, wanted.part)? {
+            match hindrance(asked, &kept, wanted.part) {
                 Some(what) => refuse(what),
                 None => Ok(Start::Resume(kept)),
             }
@@ -114,13 +133,13 @@ fn start(prepared: &Prepared, wanted: Wanted) -> Result<Start> {
             let Some(job) = attributes.as_ref().and_then(Job::from_attributes) else {
                 return refuse("is there, and says nothing of the job that made it".into());
             };
-            let differs = job.differences(prepared)?;
+            let differs = job.differences(asked);
             if !differs.is_empty() {
                 let differs = differs.join("; ");
                 return refuse(format!("is there, complete, but another job made it: {differs}"));
             }
-            if let Some(what) = job.changed(prepared) {
-                return refuse(format!("is there, complete, but {what} changed since it was made"));
+            if let Some(what) = job.changed(asked) {
+                return refuse(format!("is there, complete, but {what} since it was made"));
             }
             if !wanted.check {
                 return Ok(Start::AlreadyComplete);
@@ -128,7 +147,7 @@ fn start(prepared: &Prepared, wanted: Wanted) -> Result<Start> {
             let kept = journals(output)?;
             match kept.is_empty() {
                 true => refuse("is there, complete, and has no journal to check it by".into()),
-                false => match hindrance(prepared, &kept, wanted.part)? {
+                false => match hindrance(asked, &kept, wanted.part) {
                     Some(what) => refuse(what),
                     None => Ok(Start::Resume(kept)),
                 },
@@ -137,37 +156,37 @@ fn start(prepared: &Prepared, wanted: Wanted) -> Result<Start> {
     }
 }
 
-/// Why a run of `prepared` cannot go on by the journals `kept`; None if it can.
+/// Why a run of what is asked for cannot go on by the journals `kept`; None if it can.
 pub(crate) fn hindrance(
-    prepared: &Prepared,
+    asked: &Asked,
     kept: &[Kept],
     part: Option<Part>,
-) -> Result<Option<String>> {
+) -> Option<String> {
     let of = kept.first().and_then(|k| k.part).map(|part| part.of);
     if kept.iter().any(|k| k.part.map(|part| part.of) != of) {
-        return Ok(Some("has journals of several divisions into parts".into()));
+        return Some("has journals of several divisions into parts".into());
     }
     match (of, part) {
         (Some(of), None) => {
-            return Ok(Some(format!(
+            return Some(format!(
                 "is written in {of} parts; legal: --part i/{of}, then volchunk finish"
-            )));
+            ));
         }
         (None, Some(part)) => {
-            return Ok(Some(format!(
+            return Some(format!(
                 "was begun as a whole, and --part {part} would overlap; legal: without --part"
-            )));
+            ));
         }
         (Some(of), Some(part)) if of != part.of => {
-            return Ok(Some(format!(
+            return Some(format!(
                 "is written in {of} parts, which --part {part} would overlap; legal: --part i/{of}"
-            )));
+            ));
         }
         _ => {}
     }
     for Kept { head, .. } in kept {
-        let mut differs = head.job.differences(prepared)?;
-        differs.extend(head.job.division_differs(prepared)?);
+        let mut differs = head.job.differences(asked);
+        differs.extend(head.job.division_differs(asked));
         if head.volchunk != env!("CARGO_PKG_VERSION") {
             differs.push(format!(
                 "volchunk: {} there, {} here",
@@ -177,13 +196,11 @@ pub(crate) fn hindrance(
         }
         if !differs.is_empty() {
             let differs = differs.join("; ");
-            return Ok(Some(format!("is there, unfinished, and another job's: {differs}")));
+            return Some(format!("is there, unfinished, and another job's: {differs}"));
         }
-        if let Some(what) = head.job.changed(prepared) {
-            return Ok(Some(format!(
-                "is there, unfinished, but {what} changed since it was begun"
-            )));
+        if let Some(what) = head.job.changed(asked) {
+            return Some(format!("is there, unfinished, but {what} since it was begun"));
         }
     }
-    Ok(None)
+    None
 }

@@ -10,6 +10,7 @@ use super::run::{Manner, Running, already_complete, before, carry_out};
 use crate::{
     args::{ConvertArgs, Select},
     config::{Config, Lengths, Limits, Selection},
+    job::Job,
     journals::{Head, open_journal},
     output::print,
     prepare::{Prepared, plan_for, prepare},
@@ -75,7 +76,7 @@ pub(super) fn pyramid(
     let output = &base.config.output;
     let mut journals = Vec::new();
     for (k, plan) in plans().enumerate() {
-        journals.push(open_journal(output, &Head::of(base, k, plan)?, None, manner.durable)?);
+        journals.push(open_journal(output, &Head::of(Job::of(base)?, k, plan), None, manner.durable)?);
     }
     let infos: Vec<VolumeInfo> = plans().map(|plan| plan.output.clone()).collect();
     let output = Pyramid::resume(output, &infos, &base.create_options(manner.durable)?)?;

@@ -8,6 +8,7 @@ use volchunk_io::{OutputLock, OutputState, Part, output_state, resume};
 use super::run::{before, unfinished};
 use crate::{
     args::FinishArgs,
+    asked::Asked,
     config::Limits,
     journals::{Kept, journals, open_journal},
     output::print,
@@ -50,7 +51,7 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
     let mut config = head.job.clone().config()?;
     config.output = output.clone();
     let prepared = prepare(config, Limits::default())?;
-    if let Some(what) = hindrance(&prepared, &kept, Some(Part { index: 0, of }))? {
+    if let Some(what) = hindrance(&Asked::of(&prepared)?, &kept, Some(Part { index: 0, of })) {
         return refuse(what);
     }
     let sink = resume(output, &prepared.plan.output, &prepared.create_options(false)?)?;

@@ -1,9 +1,9 @@
 //! `volchunk run`.
 
-use std::{fs, path::Path, sync::atomic::AtomicBool};
+use std::{path::Path, sync::atomic::AtomicBool};
 
 use volchunk::{Control, Error, Journal, Pipeline, Plan, Report, Result, RunOptions, Sink, Source};
-use volchunk_io::{Format, Part, companion_path, partial_path, resume};
+use volchunk_io::{Format, Part, partial_path, resume};
 
 use super::convert::pyramid;
 use crate::{
@@ -94,9 +94,10 @@ pub(crate) fn carry_out(
     };
     let output = &prepared.config.output;
     // The journal first: an output without one could not be gone on with.
-    let head = Head::of(prepared, 0, &prepared.plan)?;
+    let job = Job::of(prepared)?;
+    let head = Head::of(job.clone(), 0, &prepared.plan);
     let journal = open_journal(output, &head, part, manner.durable)?;
-    record_job(prepared)?;
+    job.record_beside(output)?;
     let sink = resume(output, &prepared.plan.output, &prepared.create_options(manner.durable)?)?;
     begun.settled(part);
     let running = Running { config: &prepared.config, selected: &prepared.selected, what, manner };
@@ -152,17 +153,6 @@ pub(super) fn before(reports: &[Report]) -> String {
         }
     }
     text
-}
-
-/// Keeps the job beside an output that has no attributes of its own.
-fn record_job(prepared: &Prepared) -> Result<()> {
-    if prepared.config.format == Format::Zarr {
-        return Ok(());
-    }
-    let folder = companion_path(&prepared.config.output);
-    let fail = |e| Error::io(format_args!("writing {}", folder.display()), e);
-    fs::create_dir_all(&folder).map_err(fail)?;
-    Job::of(prepared)?.record(&folder.join("job.json"))
 }
 
 /// What the runs of one output have in common.

@@ -19,6 +19,7 @@ use volchunk_ops::{OpSpec, bind_chain};
 
 use crate::{
     args::VerifyArgs,
+    asked::Asked,
     config::{Config, Lengths, Limits, numbers},
     journals::{Kept, journals},
     output::print,
@@ -258,8 +259,8 @@ fn audit(output: &Path, kept: &[Kept], means: Means<'_>) -> Result<Vec<(usize, A
         Err(e) if fits(&e) => prepare(config, alone)?,
         prepared => prepared?,
     };
-    if let Some(what) = job.changed(&prepared) {
-        return Err(Error::data(format!("{what} changed since it was made")));
+    if let Some(what) = job.changed(&Asked::of(&prepared)?) {
+        return Err(Error::data(format!("{what} since it was made")));
     }
     if prepared.selected.mask_source().is_some() {
         return Err(Error::unsupported("a mask was laid over what was computed"));

@@ -1,0 +1,222 @@
+//! A job as it is asked for: what the outputs and journals of earlier runs are measured against.
+//! Callers that make their own sources and plans have their outputs kept by it as the program does.
+
+use std::{fs, path::PathBuf};
+
+use volchunk::{Error, ErrorKind, Journal, Plan, Result, Sink, StorageGrid, VolumeInfo};
+use volchunk_io::{CreateOptions, Format, resume, same_or_inside};
+
+use crate::{
+    fingerprint::Fingerprint,
+    job::{FunctionRecord, Job},
+    journals::{Head, open_journal},
+    prepare::Prepared,
+    start::{Begun, Start, Wanted, begin_asked, start},
+};
+
+/// A volume that a caller opened or holds.
+#[derive(Debug, Clone)]
+pub struct GivenVolume {
+    /// Its path; of what no path names, what it is to be called.
+    pub name: PathBuf,
+    /// A letter for each axis, where the caller has replaced the file's.
+    pub axes: Option<String>,
+    /// µm, likewise.
+    pub voxel_size: Option<Vec<f64>>,
+    /// What it is, taken before any of it was read.
+    pub fingerprint: Fingerprint,
+}
+
+/// A job that a caller carries out itself.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// What is read.
+    pub input: GivenVolume,
+    /// As text; none where there is a `function`.
+    pub ops: Vec<String>,
+    /// What is called instead of ops.
+    pub function: Option<FunctionRecord>,
+    /// Start and stop on every axis of the result; None: all of it.
+    pub roi: Option<Vec<[u64; 2]>>,
+    /// Shape of a chunk, once it is known.
+    pub chunk: Option<Vec<u64>>,
+    /// Whether the user chose it.
+    pub chunk_is_chosen: bool,
+    /// Where the result counts.
+    pub mask: Option<GivenVolume>,
+    /// A number as text.
+    pub fill: Option<String>,
+    /// A number as text.
+    pub skip_empty: Option<String>,
+    /// Where the result goes.
+    pub output: PathBuf,
+    /// What begins anew, in the caller's words: `--force`.
+    pub anew: &'static str,
+}
+
+/// What an earlier run settled that was left to it.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// Shape of a chunk.
+    pub chunk: Option<Vec<u64>>,
+    /// With the dtype and the channels that it turned out to give.
+    pub function: Option<FunctionRecord>,
+}
+
+/// What stands at the output of a job.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// Nothing, or what is to be removed.
+    Nothing,
+    /// The beginning of it.
+    Unfinished(Settled),
+    /// The result.
+    Complete,
+}
+
+/// A job as it is asked for, and what of it was left to the plan.
+#[derive(Debug)]
+pub struct Asked {
+    pub(crate) job: Job,
+    pub(crate) output: PathBuf,
+    /// Whether the user chose the chunk.
+    pub(crate) chunk: bool,
+    /// The same of the storage chunk.
+    pub(crate) storage_chunk: bool,
+    /// The same of the shard.
+    pub(crate) shard: bool,
+    /// What begins anew.
+    pub(crate) anew: &'static str,
+}
+
+impl Asked {
+    /// By flags, or by a job file.
+    pub(crate) fn of(prepared: &Prepared) -> Result<Self> {
+        let config = &prepared.config;
+        Ok(Self {
+            job: Job::of(prepared)?,
+            output: config.output.clone(),
+            chunk: config.chunk.is_some(),
+            storage_chunk: config.storage_chunk.is_some(),
+            shard: config.shard.is_some(),
+            anew: "--force",
+        })
+    }
+
+    /// By a caller, whose plan stores the result as `storage` says, as far as there is a plan.
+    ///
+    /// ```
+    /// use volchunk::{Dtype, VolumeInfo};
+    /// use volchunk_cli::{Asked, Content, Fingerprint, Found, Given, GivenVolume, Wanted};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let info = VolumeInfo::new(&[8, 8], Dtype::U8);
+    /// let fingerprint = Fingerprint::of_content(Content::Digest(7), None, &info)?;
+    /// let given = Given {
+    ///     input: GivenVolume { name: "an array".into(), axes: None, voxel_size: None, fingerprint },
+    ///     ops: vec!["threshold:value=3".into()],
+    ///     function: None,
+    ///     roi: None,
+    ///     chunk: Some(vec![4, 8]),
+    ///     chunk_is_chosen: false,
+    ///     mask: None,
+    ///     fill: None,
+    ///     skip_empty: None,
+    ///     output: folder.path().join("bright.npy"),
+    ///     anew: "--force",
+    /// };
+    /// let asked = Asked::by(&given, None)?;
+    /// assert!(matches!(asked.found(Wanted::default())?, Found::Nothing));
+    /// # Ok::<(), volchunk::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Ops or numbers that are none; an output that is, holds or lies inside of a file that is read,
+    /// whose ending names no format, or that has no folder to stand in.
+    pub fn by(given: &Given, storage: Option<&StorageGrid>) -> Result<Self> {
+        Format::of_output(&given.output)?;
+        let output = given.output.display();
+        let folder = given.output.parent().filter(|p| !p.as_os_str().is_empty());
+        if let Some(folder) = folder {
+            fs::metadata(folder).map_err(|e| {
+                Error::io(format_args!("{output} needs the folder {}", folder.display()), e)
+            })?;
+        }
+        for volume in std::iter::once(&given.input).chain(&given.mask) {
+            if volume.name.exists() && same_or_inside(&volume.name, &given.output) {
+                return Err(Error::argument(format!(
+                    "the output {output} is, holds or lies inside {}, which is read; legal: a place \
+                     apart from it",
+                    volume.name.display()
+                )));
+            }
+        }
+        Ok(Self {
+            job: Job::of_given(given, storage)?,
+            output: given.output.clone(),
+            chunk: given.chunk_is_chosen,
+            storage_chunk: false,
+            shard: false,
+            anew: given.anew,
+        })
+    }
+
+    /// What stands at the output; nothing is touched, and the chunk is not compared.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exists`]: what stands there is not this job's, with what differs.
+    pub fn found(&self, wanted: Wanted) -> Result<Found> {
+        let any = Self { job: self.job.clone(), output: self.output.clone(), chunk: false, ..*self };
+        Ok(match start(&any, wanted)? {
+            Start::Anew => Found::Nothing,
+            Start::AlreadyComplete => Found::Complete,
+            Start::Resume(kept) => match kept.first() {
+                Some(first) => Found::Unfinished(first.head.job.settled()),
+                None => Found::Nothing,
+            },
+        })
+    }
+
+    /// Takes the right to write the output, divided as `plan` says and described by `info`, and goes
+    /// on with what stands there or makes room for it. None: it is complete.
+    ///
+    /// # Errors
+    /// As [`found`](Self::found); another process writes it; it was begun with another division than
+    /// `plan`'s; I/O.
+    pub fn begin(
+        &self,
+        plan: &Plan,
+        info: &VolumeInfo,
+        wanted: Wanted,
+    ) -> Result<Option<Writing>> {
+        let Some(begun) = begin_asked(self, wanted)? else { return Ok(None) };
+        // The plan was made for what was found: it can be another only if it was begun since.
+        if begun.job.as_ref().is_some_and(|job| job.settled().chunk != self.job.settled().chunk) {
+            return Err(Error::new(
+                ErrorKind::Exists,
+                format!(
+                    "the output {} was begun meanwhile, in other chunks; the same call goes on with \
+                     it, {} begins anew",
+                    self.output.display(),
+                    self.anew
+                ),
+            ));
+        }
+        // The journal first: an output without one could not be gone on with.
+        let head = Head::of(self.job.clone(), 0, plan);
+        let journal = open_journal(&self.output, &head, None, false)?;
+        self.job.record_beside(&self.output)?;
+        let attributes = Some(self.job.attributes(Format::of_output(&self.output)?)?);
+        let options = CreateOptions { attributes, ..CreateOptions::default() };
+        let sink = resume(&self.output, info, &options)?;
+        Ok(Some(Writing { journal, sink, _begun: begun }))
+    }
+}
+
+/// The right to write an output, as long as this lives, and what it is written through.
+pub struct Writing {
+    /// Of all its chunks.
+    pub journal: Journal,
+    /// What earlier runs wrote is in it.
+    pub sink: Box<dyn Sink>,
+    _begun: Begun,
+}
