@@ -4,9 +4,10 @@
 use std::{fs, path::PathBuf};
 
 use volchunk::{Error, ErrorKind, Journal, Plan, Result, Sink, StorageGrid, VolumeInfo};
-use volchunk_io::{CreateOptions, Format, resume, same_or_inside};
+use volchunk_io::{CreateOptions, resume, same_or_inside};
 
 use crate::{
+    config::Target,
     fingerprint::Fingerprint,
     job::{FunctionRecord, Job},
     journals::{Head, open_journal},
@@ -133,7 +134,7 @@ impl Asked {
     /// Ops or numbers that are none; an output that is, holds or lies inside of a file that is read,
     /// whose ending names no format, or that has no folder to stand in.
     pub fn by(given: &Given, storage: Option<&StorageGrid>) -> Result<Self> {
-        Format::of_output(&given.output)?;
+        Target::of_output(&given.output)?;
         let output = given.output.display();
         let folder = given.output.parent().filter(|p| !p.as_os_str().is_empty());
         if let Some(folder) = folder {
@@ -165,7 +166,8 @@ impl Asked {
     /// # Errors
     /// [`ErrorKind::Exists`]: what stands there is not this job's, with what differs.
     pub fn found(&self, wanted: Wanted) -> Result<Found> {
-        let any = Self { job: self.job.clone(), output: self.output.clone(), chunk: false, ..*self };
+        let any =
+            Self { job: self.job.clone(), output: self.output.clone(), chunk: false, ..*self };
         Ok(match start(&any, wanted)? {
             Start::Anew => Found::Nothing,
             Start::AlreadyComplete => Found::Complete,
@@ -182,12 +184,7 @@ impl Asked {
     /// # Errors
     /// As [`found`](Self::found); another process writes it; it was begun with another division than
     /// `plan`'s; I/O.
-    pub fn begin(
-        &self,
-        plan: &Plan,
-        info: &VolumeInfo,
-        wanted: Wanted,
-    ) -> Result<Option<Writing>> {
+    pub fn begin(&self, plan: &Plan, info: &VolumeInfo, wanted: Wanted) -> Result<Option<Writing>> {
         let Some(begun) = begin_asked(self, wanted)? else { return Ok(None) };
         // The plan was made for what was found: it can be another only if it was begun since.
         if begun.job.as_ref().is_some_and(|job| job.settled().chunk != self.job.settled().chunk) {
@@ -205,7 +202,7 @@ impl Asked {
         let head = Head::of(self.job.clone(), 0, plan);
         let journal = open_journal(&self.output, &head, None, false)?;
         self.job.record_beside(&self.output)?;
-        let attributes = Some(self.job.attributes(Format::of_output(&self.output)?)?);
+        let attributes = Some(self.job.attributes(Target::of_output(&self.output)?)?);
         let options = CreateOptions { attributes, ..CreateOptions::default() };
         let sink = resume(&self.output, info, &options)?;
         Ok(Some(Writing { journal, sink, _begun: begun }))

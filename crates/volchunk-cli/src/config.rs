@@ -7,7 +7,7 @@ use std::{
 };
 
 use volchunk::{Coords, Error, Region, Result, VolumeInfo};
-use volchunk_io::Format;
+use volchunk_io::{Format, TableFormat};
 use volchunk_ops::{Number, OpSpec};
 
 use crate::args;
@@ -33,12 +33,32 @@ pub(crate) struct Lengths {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Roi(Vec<(Option<u64>, Option<u64>)>);
 
+/// What a job writes, by its output's ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    Volume(Format),
+    Table(TableFormat),
+}
+
+impl Target {
+    pub(crate) fn of_output(output: &Path) -> Result<Self> {
+        let volume = Format::of_output(output).map(Self::Volume);
+        volume.or_else(|e| match TableFormat::of_path(output) {
+            Ok(format) => Ok(Self::Table(format)),
+            Err(_) => Err(Error::new(
+                e.kind(),
+                format!("{e}; for a table of what an op finds: .csv, .parquet, _blobs.npz"),
+            )),
+        })
+    }
+}
+
 /// One job: input, ops, division, output.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Config {
     pub(crate) input: PathBuf,
     pub(crate) output: PathBuf,
-    pub(crate) format: Format,
+    pub(crate) target: Target,
     pub(crate) description: Description,
     pub(crate) ops: Vec<OpSpec>,
     pub(crate) roi: Option<Roi>,
@@ -112,7 +132,7 @@ impl Config {
         let config = Self {
             input: input.to_owned(),
             output: output.to_owned(),
-            format: Format::of_output(output)?,
+            target: Target::of_output(output)?,
             description: Description::from_args(describe)?,
             ops: parse_ops(ops)?,
             roi: divide.roi.as_ref().map(|t| Roi::parse(t)).transpose()?,
@@ -128,14 +148,14 @@ impl Config {
 
     /// Levels, storage chunks and shards are a Zarr's.
     pub(crate) fn check_storage(&self) -> Result<()> {
-        if self.pyramid && self.format != Format::Zarr {
+        if self.pyramid && self.target != Target::Volume(Format::Zarr) {
             return Err(Error::argument(format!(
                 "--pyramid: the output {} has no levels; legal: with .zarr",
                 self.output.display()
             )));
         }
         let given = self.storage_chunk.as_ref().or(self.shard.as_ref());
-        match given.filter(|_| self.format != Format::Zarr) {
+        match given.filter(|_| self.target != Target::Volume(Format::Zarr)) {
             Some(lengths) => Err(Error::argument(format!(
                 "{}: the output {} has no storage chunks or shards; legal: with .zarr",
                 lengths.what,

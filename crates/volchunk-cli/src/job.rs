@@ -15,7 +15,7 @@ use volchunk_ops::Number;
 
 use crate::{
     asked::{Asked, Given, GivenVolume, Settled},
-    config::{Config, Description, Lengths, Roi, Selection, parse_ops},
+    config::{Config, Description, Lengths, Roi, Selection, Target, parse_ops},
     fingerprint::Fingerprint,
     prepare::Prepared,
 };
@@ -242,7 +242,7 @@ impl Job {
 
     /// Keeps the job beside an output that has no attributes of its own.
     pub(crate) fn record_beside(&self, output: &Path) -> Result<()> {
-        if Format::of_output(output)? == Format::Zarr {
+        if Target::of_output(output)? == Target::Volume(Format::Zarr) {
             return Ok(());
         }
         let folder = companion_path(output);
@@ -286,7 +286,7 @@ impl Job {
         let lengths =
             |values: Option<Vec<u64>>, what| values.map(|v| Lengths::new(v, what)).transpose();
         let config = Config {
-            format: Format::of_output(&self.output)?,
+            target: Target::of_output(&self.output)?,
             input: self.input,
             output: self.output,
             description: Description { axes: self.axes, voxel_size: self.voxel_size },
@@ -304,11 +304,11 @@ impl Job {
 
     /// The job as an output keeps it: a Zarr under `job` in its attributes, a file as all of
     /// `OUTPUT.volchunk/job.json`.
-    pub(crate) fn attributes(&self, format: Format) -> Result<Value> {
+    pub(crate) fn attributes(&self, target: Target) -> Result<Value> {
         let job = serde_json::to_value(self)
             .map_err(|e| Error::argument(format!("the job cannot be recorded: {e}")))?;
-        Ok(match format {
-            Format::Zarr => serde_json::json!({ "job": job }),
+        Ok(match target {
+            Target::Volume(Format::Zarr) => serde_json::json!({ "job": job }),
             _ => job,
         })
     }

@@ -9,7 +9,7 @@ use volchunk_io::{CreateOptions, Format, describe, open, write_overhead};
 use volchunk_ops::bind_chain;
 
 use crate::{
-    config::{Config, Description, Lengths, Limits},
+    config::{Config, Description, Lengths, Limits, Target},
     fingerprint::Fingerprint,
     job::Job,
     selection::Selected,
@@ -72,9 +72,31 @@ pub(crate) fn prepare(config: Config, limits: Limits) -> Result<Prepared> {
     let source = open_input(&config.input, &config.description)?;
     let fingerprint = Fingerprint::of(&config.input, source.info())?;
     let pipeline = bind_chain(&config.ops, source.info().clone())?;
+    check_target(&config, &pipeline)?;
     let selected = Selected::open(&config.selection, &pipeline)?;
     let plan = plan_for(&config, &pipeline, source.read_overhead(), &selected, limits)?;
     Ok(Prepared { config, source, pipeline, selected, plan, fingerprint })
+}
+
+/// Refuses a table where voxels are made, and the other way round.
+fn check_target(config: &Config, pipeline: &Pipeline) -> Result<()> {
+    let last = pipeline.steps().last().map_or("no op", |step| step.op.name());
+    let output = config.output.display();
+    match (config.target, pipeline.columns()) {
+        (Target::Table(_), None) => Err(Error::argument(format!(
+            "the output {output} is a table, and {last} makes voxels; legal: .zarr, .npy, .tif; or \
+             an op that makes a table at the end (log, dog)"
+        ))),
+        (Target::Volume(_), Some(_)) => Err(Error::argument(format!(
+            "the output {output} is a volume, and op {last} makes a table; legal: .csv, .parquet, \
+             _blobs.npz"
+        ))),
+        (Target::Table(_), Some(_)) if config.selection.fill.is_some() => Err(Error::argument(
+            "--fill: a table has no voxels to fill; legal: --mask alone, and points outside of it \
+             are left out",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The plan of `pipeline`, its result divided and stored as `config` asks.
@@ -87,8 +109,8 @@ pub(crate) fn plan_for(
 ) -> Result<Plan> {
     let out = pipeline.output();
     let for_axes = |l: &Lengths| l.for_axes(out);
-    let storage = match config.format {
-        Format::Zarr => StorageRequest::Chunked {
+    let storage = match config.target {
+        Target::Volume(Format::Zarr) => StorageRequest::Chunked {
             chunk: config.storage_chunk.as_ref().map(for_axes).transpose()?,
             shard: config.shard.as_ref().map(for_axes).transpose()?,
         },
@@ -105,7 +127,10 @@ pub(crate) fn plan_for(
         read_overhead,
         mask: selected.mask_source(),
         skip_empty: selected.skip_empty.is_some(),
-        write_overhead: &|info| write_overhead(config.format, info, &CreateOptions::default()),
+        write_overhead: &|info| match config.target {
+            Target::Volume(format) => write_overhead(format, info, &CreateOptions::default()),
+            Target::Table(_) => Ok(0),
+        },
     };
     plan(&request).map_err(|e| match e.kind() {
         ErrorKind::OverMemory => e.context("--memory"),
@@ -130,7 +155,7 @@ impl Prepared {
 
     /// The options of the output, its job recorded.
     pub(crate) fn create_options(&self, durable: bool) -> Result<CreateOptions> {
-        let attributes = Some(Job::of(self)?.attributes(self.config.format)?);
+        let attributes = Some(Job::of(self)?.attributes(self.config.target)?);
         Ok(CreateOptions { attributes, durable, ..CreateOptions::default() })
     }
 }

@@ -4,12 +4,13 @@ use std::{fmt::Write, time::Duration};
 
 use serde_json::{Value, json};
 use volchunk::{AxisKind, Plan, Report, VolumeInfo};
-use volchunk_io::Format;
+use volchunk_io::{Format, TableFormat};
 
 use crate::{
-    config::comma,
+    config::{Target, comma},
     prepare::Prepared,
     progress::{duration, rate},
+    table::Written,
 };
 
 /// A volume, for `info`.
@@ -151,14 +152,17 @@ impl PlanReport<'_> {
         }
         line(
             "output",
-            format!(
-                "{}: {} {} ({}), {} of voxels",
-                self.output,
-                shape(&output.shape),
-                output.dtype,
-                self.format,
-                bytes(output.bytes())
-            ),
+            match self.plan.columns {
+                Some(_) => format!("{}: a table ({})", self.output, self.format),
+                None => format!(
+                    "{}: {} {} ({}), {} of voxels",
+                    self.output,
+                    shape(&output.shape),
+                    output.dtype,
+                    self.format,
+                    bytes(output.bytes())
+                ),
+            },
         );
         if self.roi {
             line("region", format!("{} of the result {}", grid.domain(), shape(grid.volume())));
@@ -215,7 +219,9 @@ impl PlanReport<'_> {
                 self.plan.amplification_worst
             ),
         );
-        line("storage", storage_text(output));
+        if self.plan.columns.is_none() {
+            line("storage", storage_text(output));
+        }
         t
     }
 
@@ -225,7 +231,7 @@ impl PlanReport<'_> {
         json!({
             "input": info_json(self.source),
             "ops": self.ops,
-            "output": info_json(output),
+            "output": self.plan.columns.is_none().then(|| info_json(output)),
             "format": self.format,
             "region": grid.domain().ranges().map(|r| [r.start, r.end]).collect::<Vec<_>>(),
             "chunks": grid.len(),
@@ -309,17 +315,34 @@ impl Done {
 }
 
 /// What finished runs did, in a paragraph.
-pub(crate) fn summary(prepared: &Prepared, done: &Done) -> String {
+pub(crate) fn summary(prepared: &Prepared, done: &Done, written: Option<Written>) -> String {
     let (config, plan) = (&prepared.config, &prepared.plan);
     let seconds = done.elapsed.as_secs_f64();
     let peak = match done.measured {
         Some(peak) => format!("{} measured, ", bytes(peak)),
         None => String::new(),
     };
+    let (what, result) = match written {
+        None => (
+            format!("Wrote {} voxels", grouped(done.voxels)),
+            format!("{} {}", shape(&plan.output.shape), plan.output.dtype),
+        ),
+        Some(written) => (
+            format!("Searched {} voxels", grouped(done.voxels)),
+            match (written.rows, written.found) {
+                (0, 0) => "no blobs: no response is above the threshold".into(),
+                (rows, found) => format!(
+                    "{} blobs, of {} peaks ({} overlap a larger one)",
+                    grouped(rows),
+                    grouped(found),
+                    grouped(found - rows)
+                ),
+            },
+        ),
+    };
     let mut text = format!(
-        "Wrote {} voxels in {}, {}, in {} chunks of {}{} on {} workers, {:.2} × the \
-         needed input decoded. Peak memory: {peak}{} projected. The result is {}: {} {}, {}.",
-        grouped(done.voxels),
+        "{what} in {}, {}, in {} chunks of {}{} on {} workers, {:.2} × the \
+         needed input decoded. Peak memory: {peak}{} projected. The result is {}: {result}, {}.",
         duration(seconds),
         rate(done.voxels as f64 / seconds.max(1e-9)),
         grouped(done.chunks),
@@ -329,11 +352,10 @@ pub(crate) fn summary(prepared: &Prepared, done: &Done) -> String {
         done.decoded_bytes as f64 / done.needed_bytes.max(1) as f64,
         bytes(done.projected),
         config.output.display(),
-        shape(&plan.output.shape),
-        plan.output.dtype,
-        format_name(config.format, &plan.output),
+        target_name(config.target, &plan.output),
     );
-    if config.format == Format::Zarr && !volchunk_io::ome_describable(&plan.output) {
+    if config.target == Target::Volume(Format::Zarr) && !volchunk_io::ome_describable(&plan.output)
+    {
         let _ = write!(
             text,
             " It is a plain Zarr because OME-Zarr cannot describe its axes ({}): it knows t, c and \
@@ -342,6 +364,16 @@ pub(crate) fn summary(prepared: &Prepared, done: &Done) -> String {
         );
     }
     text
+}
+
+/// What a job's output is called; `info` is that of the volume that is written.
+pub(crate) fn target_name(target: Target, info: &VolumeInfo) -> &'static str {
+    match target {
+        Target::Volume(format) => format_name(format, info),
+        Target::Table(TableFormat::Csv) => "CSV",
+        Target::Table(TableFormat::Parquet) => "Parquet",
+        Target::Table(TableFormat::Blobs) => "MagellanMapper's archive",
+    }
 }
 
 /// What `format` is called for a volume of `info`: OME-Zarr only where OME can describe its axes.

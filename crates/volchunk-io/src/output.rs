@@ -172,6 +172,7 @@ fn is_kept(name: &str, is_folder: bool) -> bool {
     let plain = name.strip_suffix(".new").unwrap_or(name);
     let journal = plain
         .strip_suffix(".journal")
+        .or_else(|| plain.strip_suffix(".spool"))
         .is_some_and(|stem| stem.parse::<u32>().is_ok() || Part::of_name(stem).is_some());
     let lock =
         name == LOCK || name.strip_suffix(".lock").is_some_and(|s| Part::of_name(s).is_some());

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use volchunk::{Control, Error, ErrorKind, Result, RunOptions};
-use volchunk_io::{OutputLock, OutputState, Part, output_state, resume};
+use volchunk_io::{OutputLock, OutputState, Part, output_state};
 
 use super::run::{before, unfinished};
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     output::print,
     prepare::prepare,
     start::hindrance,
+    store::{Store, complete},
 };
 
 /// Marks an output complete, if every chunk of every part is there.
@@ -54,10 +55,11 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
     if let Some(what) = hindrance(&Asked::of(&prepared)?, &kept, Some(Part { index: 0, of })) {
         return refuse(what);
     }
-    let sink = resume(output, &prepared.plan.output, &prepared.create_options(false)?)?;
+    let mut stores = Vec::new();
     let mut reports = Vec::new();
     for part in parts {
         let journal = open_journal(output, head, Some(part), false)?;
+        let store = Store::open(&prepared, Some(part), false)?;
         let mask = prepared.selected.mask(prepared.pipeline.output())?;
         let options = RunOptions {
             mask: mask.as_ref(),
@@ -68,11 +70,13 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
             ..RunOptions::default()
         };
         let (plan, pipeline) = (&prepared.plan, &prepared.pipeline);
-        let report = volchunk::run_with(plan, pipeline, &[&*prepared.source], &*sink, &options)
-            .map_err(|e| unfinished(e, prepared.config.format, output))?;
+        let report =
+            volchunk::run_with(plan, pipeline, &[&*prepared.source], store.sink(), &options)
+                .map_err(|e| unfinished(e, prepared.config.target, output))?;
         reports.push(report);
+        stores.push(store);
     }
-    sink.finish()?;
+    complete(&prepared, &stores).map_err(|e| unfinished(e, prepared.config.target, output))?;
     drop(whole);
     say(&format!("complete.{}", before(&reports)))
 }

@@ -10,7 +10,7 @@ use crate::{
     job::Job,
     output::print,
     prepare::prepare,
-    report::{PlanReport, format_name},
+    report::{PlanReport, target_name},
 };
 
 /// Prints what a run would cost; writes the job file if one is asked for.
@@ -40,7 +40,7 @@ pub(crate) fn plan(args: &PlanArgs, cancel: &AtomicBool) -> Result<()> {
         source: prepared.source.info(),
         ops: &config.ops.iter().map(ToString::to_string).collect::<Vec<_>>(),
         output: &config.output.display().to_string(),
-        format: format_name(config.format, &plan.output),
+        format: target_name(config.target, &plan.output),
         roi: config.roi.is_some(),
         mask: mask.as_deref().zip(outside),
         skip_empty: skip_empty.as_deref(),

@@ -3,12 +3,12 @@
 use std::{path::Path, sync::atomic::AtomicBool};
 
 use volchunk::{Control, Error, Journal, Pipeline, Plan, Report, Result, RunOptions, Sink, Source};
-use volchunk_io::{Format, Part, partial_path, resume};
+use volchunk_io::{Format, Part, partial_path};
 
 use super::convert::pyramid;
 use crate::{
     args::{self, RunArgs},
-    config::{Config, Limits},
+    config::{Config, Limits, Target},
     job::Job,
     journals::{Head, open_journal},
     output::print,
@@ -17,6 +17,7 @@ use crate::{
     report::{self, Done, grouped},
     selection::Selected,
     start::{Wanted, begin},
+    store::{Store, complete},
 };
 
 /// How a command that writes behaves.
@@ -98,11 +99,16 @@ pub(crate) fn carry_out(
     let head = Head::of(job.clone(), 0, &prepared.plan);
     let journal = open_journal(output, &head, part, manner.durable)?;
     job.record_beside(output)?;
-    let sink = resume(output, &prepared.plan.output, &prepared.create_options(manner.durable)?)?;
+    let store = Store::open(prepared, part, manner.durable)?;
     begun.settled(part);
     let running = Running { config: &prepared.config, selected: &prepared.selected, what, manner };
     let (plan, pipeline) = (&prepared.plan, &prepared.pipeline);
-    let report = running.run(plan, pipeline, &*prepared.source, &*sink, &journal)?;
+    let report = running.run(plan, pipeline, &*prepared.source, store.sink(), &journal)?;
+    let written = match (part, prepared.config.target) {
+        (None, Target::Table(_)) => complete(prepared, &[store])
+            .map_err(|e| unfinished(e, prepared.config.target, output))?,
+        _ => None,
+    };
     if manner.quiet {
         return Ok(());
     }
@@ -110,7 +116,7 @@ pub(crate) fn carry_out(
     match part {
         None if report.chunks == 0 => print(&format!("{}: complete.{before}\n", output.display())),
         None => {
-            let summary = report::summary(prepared, &Done::of(&report, plan));
+            let summary = report::summary(prepared, &Done::of(&report, plan), written);
             print(&format!("{summary}{before}\n"))
         }
         Some(part) => print(&format!(
@@ -191,14 +197,14 @@ impl Running<'_> {
         };
         let report = volchunk::run_with(plan, pipeline, &[source], sink, &options);
         display.end();
-        report.map_err(|e| unfinished(e, self.config.format, &self.config.output))
+        report.map_err(|e| unfinished(e, self.config.target, &self.config.output))
     }
 }
 
 /// Says of a failed run what it left.
-pub(super) fn unfinished(error: Error, format: Format, output: &Path) -> Error {
-    let left = match format {
-        Format::Zarr => format!("{} is unfinished, and says so", output.display()),
+pub(super) fn unfinished(error: Error, target: Target, output: &Path) -> Error {
+    let left = match target {
+        Target::Volume(Format::Zarr) => format!("{} is unfinished, and says so", output.display()),
         _ => format!("{} is unfinished", partial_path(output).display()),
     };
     let message = if error.is_cancelled() { "stopped".into() } else { error.to_string() };

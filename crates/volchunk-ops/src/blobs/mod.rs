@@ -177,11 +177,6 @@ impl Blobs {
         Self { simd, ..self }
     }
 
-    /// Columns of the table that stands for the first output.
-    pub fn columns(&self) -> Option<usize> {
-        Some(if self.maximum { 1 } else { self.border.len() + 2 })
-    }
-
     /// Axes z, y, x of `values`, 1 where the volume lacks one.
     fn zyx(&self, values: &[u64]) -> [usize; 3] {
         self.zyx.map(|a| a.map_or(1, |a| values[a] as usize))
@@ -320,12 +315,16 @@ impl Op for Blobs {
     fn scratch_bytes(&self, shape: &[u64]) -> u64 {
         let (layout, window) = self.sizes(shape);
         let filters = 4 * (layout.elements() + window.elements()) as u64;
-        let row = Found::ROW_BYTES + 8 * self.columns().unwrap_or(0) as u64;
+        let row = Found::ROW_BYTES + 8 * self.columns().unwrap_or(0);
         filters.saturating_add(self.most_rows(shape).saturating_mul(row))
     }
 
     fn keeps_constant(&self) -> bool {
         true
+    }
+
+    fn columns(&self) -> Option<u64> {
+        Some(if self.maximum { 1 } else { self.border.len() as u64 + 2 })
     }
 
     fn compute(

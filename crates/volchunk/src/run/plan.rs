@@ -75,6 +75,8 @@ pub struct Plan {
     pub grid: ChunkGrid,
     /// The output: the region of interest, its origin moved accordingly, its storage.
     pub output: VolumeInfo,
+    /// Columns of the tables that are made in place of voxels; None: voxels are made.
+    pub columns: Option<u64>,
     /// Threads.
     pub workers: usize,
     /// Projected memory.
@@ -247,6 +249,7 @@ pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan>
         amplification_best: once.decoded / needed,
         amplification_worst: reads.decoded / needed,
         memory: Memory { base, per_worker, halo_cache, peak: held.saturating_add(halo_cache), cap },
+        columns: request.pipeline.columns(),
         grid,
         output,
         workers,

@@ -1,0 +1,106 @@
+//! Tables: what chunks found waits in spools beside the output, until all of it is made one table.
+
+mod prune;
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use volchunk::{Error, Plan, Result, Spool, os, sweep};
+use volchunk_io::{BlobTable, Part, TableInfo, companion_path, create_table, partial_path};
+use volchunk_ops::Detector;
+
+use crate::prepare::Prepared;
+use prune::{Layout, Pruner};
+
+/// What became a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written {
+    /// Peaks that the chunks found.
+    pub(crate) found: u64,
+    /// Rows of the table.
+    pub(crate) rows: u64,
+}
+
+/// Goes on with the spool of an output, or of a part of it, or begins it. From then on the output is
+/// seen to be unfinished.
+pub(crate) fn open_spool(prepared: &Prepared, part: Option<Part>, durable: bool) -> Result<Spool> {
+    let output = &prepared.config.output;
+    let (path, plan) = (spool_path(output, part), &prepared.plan);
+    let partial = partial_path(output);
+    File::options()
+        .create(true)
+        .append(true)
+        .open(&partial)
+        .map_err(|e| Error::io(format_args!("creating {}", partial.display()), e))?;
+    Spool::open(&path, plan.output.clone(), &plan.grid, columns(plan)?, durable)
+}
+
+/// The tables that a run has left.
+pub(crate) fn read_spool(output: &Path, part: Option<Part>, plan: &Plan) -> Result<Spool> {
+    Spool::read(&spool_path(output, part), plan.output.clone(), &plan.grid, columns(plan)?)
+}
+
+fn spool_path(output: &Path, part: Option<Part>) -> PathBuf {
+    let stem = part.map_or_else(|| "0".into(), Part::name);
+    companion_path(output).join(format!("{stem}.spool"))
+}
+
+fn columns(plan: &Plan) -> Result<u64> {
+    plan.columns.ok_or_else(|| Error::argument("the plan makes no tables"))
+}
+
+/// Makes the output of what the chunks found, and hands every row that it writes to `each`, in
+/// batches.
+///
+/// # Errors
+/// A chunk without a table; damage; what `each` returns; I/O. The output is then not complete.
+pub(crate) fn write_table(
+    prepared: &Prepared,
+    spools: &[&Spool],
+    each: &mut dyn FnMut(&TableInfo, &[f64]) -> Result<()>,
+) -> Result<Written> {
+    let volume = prepared.pipeline.output();
+    let detector = detector(prepared)?;
+    let scales = &detector.scales;
+    let isotropic =
+        (0..scales.len()).all(|k| scales.sigmas(k).iter().all(|s| *s == scales.sigmas(k)[0]));
+    let mut table = BlobTable::new(&volume.axes, isotropic)?;
+    let info = table.info().clone();
+    let mut writer = create_table(&prepared.config.output, &info)?;
+    let mut rows = Vec::new();
+    let mut write = |peaks: &mut Vec<f64>| {
+        rows.clear();
+        for peak in peaks.chunks_exact(volume.ndim() + 2) {
+            let (coordinates, found) = peak.split_at(volume.ndim());
+            table.push(coordinates, scales.sigmas(found[0] as usize), found[1], &mut rows);
+        }
+        peaks.clear();
+        each(&info, &rows)?;
+        writer.write(&rows)
+    };
+    let layout = Layout::new(volume, &detector)?;
+    let mut pruner = Pruner::new(&layout);
+    let mut kept = Vec::new();
+    let free = prepared.plan.memory.cap.saturating_sub(os::resident_memory().unwrap_or(0));
+    // The rest is for the rows that are not decided yet.
+    let found = sweep(spools, free / 4, &mut |peaks| {
+        pruner.push(peaks, &mut kept)?;
+        write(&mut kept)
+    })?;
+    pruner.finish(&mut kept)?;
+    write(&mut kept)?;
+    Ok(Written { found, rows: writer.finish()? })
+}
+
+/// The detector at the end of the ops.
+fn detector(prepared: &Prepared) -> Result<Detector> {
+    let (steps, ops) = (prepared.pipeline.steps(), &prepared.config.ops);
+    let (Some(step), Some(spec)) = (steps.last(), ops.last()) else {
+        return Err(Error::argument("a job without ops makes no table"));
+    };
+    let detector = spec.detector(&step.op.inputs()[0].info)?;
+    detector
+        .ok_or_else(|| Error::argument(format!("op {} makes no table of blobs", step.op.name())))
+}
