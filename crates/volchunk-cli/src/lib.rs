@@ -19,6 +19,7 @@ mod progress;
 mod report;
 mod selection;
 mod start;
+mod statistics;
 mod verify;
 
 use std::{
