@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use volchunk::Result;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -90,6 +91,26 @@ pub(crate) struct Describe {
     pub(crate) voxel_size: Option<String>,
 }
 
+/// What is done to the input.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Ops {
+    /// Ops that are commonly used together; before those of --op
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(volchunk_ops::PRESETS))]
+    pub(crate) preset: Option<String>,
+    /// An op, name:key=value[:key=value…]; repeat for a pipeline
+    #[arg(long = "op", value_name = "OP")]
+    pub(crate) ops: Vec<String>,
+}
+
+impl Ops {
+    /// All of them, as text.
+    pub(crate) fn list(&self) -> Result<Vec<String>> {
+        let preset = self.preset.as_deref().map(volchunk_ops::preset).transpose()?;
+        let preset = preset.into_iter().flatten().map(|op| op.to_string());
+        Ok(preset.chain(self.ops.iter().cloned()).collect())
+    }
+}
+
 /// How the result is divided and stored.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Divide {
@@ -151,9 +172,8 @@ pub(crate) struct PlanArgs {
     pub(crate) input: PathBuf,
     /// What a run would write; the ending decides: .zarr, .npy, .tif
     pub(crate) output: PathBuf,
-    /// An op, name:key=value[:key=value…]; repeat for a pipeline
-    #[arg(long = "op", value_name = "OP")]
-    pub(crate) ops: Vec<String>,
+    #[command(flatten)]
+    pub(crate) ops: Ops,
     #[command(flatten)]
     pub(crate) divide: Divide,
     #[command(flatten)]
@@ -178,9 +198,8 @@ pub(crate) struct RunArgs {
     /// What to write; the ending decides: .zarr, .npy, .tif
     #[arg(required_unless_present = "job")]
     pub(crate) output: Option<PathBuf>,
-    /// An op, name:key=value[:key=value…]; repeat for a pipeline
-    #[arg(long = "op", value_name = "OP")]
-    pub(crate) ops: Vec<String>,
+    #[command(flatten)]
+    pub(crate) ops: Ops,
     #[command(flatten)]
     pub(crate) divide: Divide,
     #[command(flatten)]
@@ -191,7 +210,7 @@ pub(crate) struct RunArgs {
     pub(crate) describe: Describe,
     /// Run the job in this file, which `volchunk plan --write-job` wrote
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "input", "output", "ops", "chunk", "storage_chunk", "shard", "roi", "axes", "voxel_size",
+        "input", "output", "ops", "preset", "chunk", "storage_chunk", "shard", "roi", "axes", "voxel_size",
         "mask", "fill", "skip_empty",
     ])]
     pub(crate) job: Option<PathBuf>,

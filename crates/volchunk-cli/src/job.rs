@@ -265,6 +265,11 @@ impl Job {
             .map_err(|e| Error::argument(format!("the job cannot be recorded: {e}")))
     }
 
+    /// The ops as text.
+    pub(crate) fn ops(&self) -> &[String] {
+        &self.ops
+    }
+
     /// What the job asks for, checked.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ mod progress;
 mod report;
 mod selection;
 mod start;
+mod statistics;
 mod store;
 mod table;
 mod verify;

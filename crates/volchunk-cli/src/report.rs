@@ -149,6 +149,9 @@ impl PlanReport<'_> {
         );
         for op in self.ops {
             line("op", op.clone());
+            if needs_passes(op) {
+                line("passes", "over the whole volume, whatever the region or mask: they find the percentiles of this op (1 for voxels of up to 16 bits, 2 for 32, 4 for 64)".into());
+            }
         }
         line(
             "output",
@@ -231,6 +234,7 @@ impl PlanReport<'_> {
         json!({
             "input": info_json(self.source),
             "ops": self.ops,
+            "passes_for": self.ops.iter().filter(|op| needs_passes(op)).collect::<Vec<_>>(),
             "output": self.plan.columns.is_none().then(|| info_json(output)),
             "format": self.format,
             "region": grid.domain().ranges().map(|r| [r.start, r.end]).collect::<Vec<_>>(),
@@ -255,6 +259,11 @@ impl PlanReport<'_> {
             },
         })
     }
+}
+
+/// Whether an op, as text, needs to know of the whole volume, and was not told.
+fn needs_passes(op: &str) -> bool {
+    volchunk_ops::OpSpec::parse(op).is_ok_and(|op| !op.missing().is_empty())
 }
 
 fn storage_text(output: &VolumeInfo) -> String {

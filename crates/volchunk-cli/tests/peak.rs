@@ -8,7 +8,7 @@ mod util;
 
 use util::Dir;
 
-const OPS: [&[&str]; 9] = [
+const OPS: [&[&str]; 17] = [
     &[],
     &["gaussian:sigma=2"],
     &["cast:dtype=float64", "gaussian:sigma=1"],
@@ -18,6 +18,14 @@ const OPS: [&[&str]; 9] = [
     &["rescale:factor=0.4:order=0", "multiply:value=2"],
     &["downsample:factor=2", "gaussian:sigma=1"],
     &["transpose:axes=xyz"],
+    &["erode:footprint=ball:radius=3"],
+    &["close:footprint=cube:radius=2", "median:radius=1"],
+    &["tophat:radius=2"],
+    &["unsharp:radius=2"],
+    &["cast:dtype=float32", "erode:radius=1:above=9:sigma=2"],
+    &["tv:weight=9:iterations=3"],
+    &["local-percentile:block=20,60,60:floor=0.5"],
+    &["percentile"],
 ];
 const OUTPUTS: [&str; 3] = ["zarr", "npy", "tif"];
 const CHUNKS: [&str; 4] = ["16", "64", "8,512,512", "512"];

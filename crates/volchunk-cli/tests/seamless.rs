@@ -67,7 +67,27 @@ fn other(ndim: usize) -> impl Strategy<Value = String> {
             .prop_map(|(f, order)| format!("rescale:factor={}:order={order}", f.join(","))),
         Just(format!("transpose:axes={}", ["", "x", "xy", "xyz"][ndim])),
         Just("multiply:value=-1.7".to_owned()),
+        prepared(),
         Just("cast:dtype=uint8".to_owned()),
+    ]
+}
+
+/// The ops that prepare an image for detection.
+fn prepared() -> impl Strategy<Value = String> {
+    let shaped = ["erode", "dilate", "open", "close", "tophat"];
+    let shapes = ["octahedron", "ball", "cube"];
+    prop_oneof![
+        (prop::sample::select(shaped.to_vec()), prop::sample::select(shapes.to_vec()), 1..=3u32)
+            .prop_map(|(op, shape, radius)| format!("{op}:footprint={shape}:radius={radius}")),
+        (0..=2u32).prop_map(|radius| format!("median:radius={radius}")),
+        (1..=20u32, boundary())
+            .prop_map(|(s, b)| format!("highpass:sigma={}:boundary={b}", f64::from(s) / 10.0)),
+        (1..=20u32, boundary())
+            .prop_map(|(s, b)| format!("unsharp:radius={}:boundary={b}", f64::from(s) / 10.0)),
+        (1..=6u32).prop_map(|n| format!("tv:weight=10:iterations={n}")),
+        (1..=9u32).prop_map(|n| format!("local-percentile:block={n}:low=10:high=90")),
+        Just("erode:radius=1:above=40:sigma=1".to_owned()),
+        Just("percentile:found=10,80".to_owned()),
     ]
 }
 

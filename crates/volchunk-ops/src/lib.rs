@@ -2,10 +2,14 @@
 //!
 //! - [`OpSpec`] reads `name:key=value[:key=value…]`, the form in which the command line and job
 //!   files name an op, and binds it to a volume; [`OPS`] lists every op and key.
-//! - [`Gaussian`], [`Downsample`], [`Rescale`], [`Transpose`] look beyond one voxel;
+//! - [`Gaussian`], [`Downsample`], [`Rescale`], [`Transpose`] look beyond one voxel, as do those that
+//!   prepare an image for detection: [`Extremum`] (erosion, dilation), [`opening`], [`closing`],
+//!   [`tophat`], [`Median`], [`highpass`], [`unsharp`], [`TotalVariation`], [`LocalPercentile`];
 //!   [`Elementwise`] carries the [`Kernel`]s that don't: [`Cast`], [`Clip`], [`Threshold`],
 //!   [`Subtract`], [`Multiply`].
 //! - [`Blobs`] makes no image but a table: bright spots at [`Scales`].
+//! - [`Percentile`] needs to know of the whole volume: [`resolve`] finds that in passes of its own.
+//! - [`preset`] names ops that are commonly used together.
 //!
 //! A further op is one file here and one row in `spec/table.rs`.
 //!
@@ -28,26 +32,41 @@
 //! ```
 
 mod blobs;
+mod combine;
+mod composite;
 mod downsample;
 mod elementwise;
 mod gaussian;
+mod made;
+mod median;
+mod morphology;
 mod number;
+mod percentile;
+mod preset;
 mod rescale;
 mod rows;
 mod spec;
 #[cfg(test)]
 mod testing;
 mod transpose;
+mod tv;
 
 pub use blobs::{Blobs, Scales};
 pub use downsample::Downsample;
 pub use elementwise::{Cast, Clip, Elementwise, Kernel, Multiply, Subtract, Threshold};
 pub use gaussian::{Gaussian, GaussianAxis, Reach, Simd};
+pub use made::{closing, erosion_where, highpass, opening, tophat, unsharp};
+pub use median::Median;
+pub use morphology::{Extremum, Footprint, Shape};
 pub use number::Number;
+pub use percentile::{LocalPercentile, PassOptions, Percentile, percentiles, resolve};
+pub use preset::{PRESETS, preset};
 pub use rescale::{Order, Rescale};
 pub use spec::{Detector, Key, Kind, OPS, OpInfo, OpSpec, bind_chain, help};
 pub use transpose::Transpose;
+pub use tv::TotalVariation;
 
+pub(crate) use elementwise::float_for;
 use volchunk::{Error, Port, Result, VolumeInfo};
 
 /// The one image port of an op's input, refused where an axis holds no voxel.

@@ -90,6 +90,13 @@ impl Number {
     }
 }
 
+/// Voxels in ascending order, NaN last.
+#[inline(always)]
+#[allow(clippy::eq_op)]
+pub(crate) fn order<T: Element>(a: &T, b: &T) -> std::cmp::Ordering {
+    a.partial_cmp(b).unwrap_or_else(|| (a != a).cmp(&(b != b)))
+}
+
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -23,7 +23,7 @@ use volchunk::{
 };
 use volchunk_cli::{PlanReport, format_name};
 use volchunk_io::{CreateOptions, Format, OutputLock, create, write_overhead};
-use volchunk_ops::{OpSpec, bind_chain};
+use volchunk_ops::{OpSpec, PassOptions, bind_chain, resolve};
 
 use crate::{
     array::Array,
@@ -227,6 +227,23 @@ fn name_kinds(info: &mut VolumeInfo) {
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Job {
+    /// The pipeline, where ops of it had to be told percentiles of the whole volume first.
+    fn found(&self, control: Control<'_>) -> volchunk::Result<Option<Pipeline>> {
+        let specs: Vec<OpSpec> =
+            self.ops.iter().map(|op| OpSpec::parse(op)).collect::<volchunk::Result<_>>()?;
+        if specs.iter().all(|op| op.missing().is_empty()) {
+            return Ok(None);
+        }
+        let cancel = control.cancel;
+        let options = PassOptions {
+            workers: Some(self.plan.workers),
+            memory: Some(self.plan.memory.cap),
+            watch: &|_, pass| pass(Control { cancel, ..Control::default() }),
+        };
+        let known = resolve(&specs, &*self.source, &options)?;
+        bind_chain(&known, self.source.info().clone()).map(Some)
+    }
+
     /// Runs the chunks numbered `part`, or all, on threads of its own, while the caller's looks for
     /// signals: these reach Python in its main thread only, and there an exception would meet
     /// whatever the user's function catches.
@@ -249,7 +266,11 @@ impl Job {
             // Attached and detached once: the interpreter then keeps what it holds of this thread, a
             // worker, between its calls, instead of making it anew for each.
             Python::attach(|py| {
-                py.detach(|| run_with(&self.plan, &self.pipeline, &[&*self.source], sink, &options))
+                py.detach(|| {
+                    let found = self.found(control)?;
+                    let pipeline = found.as_ref().unwrap_or(&self.pipeline);
+                    run_with(&self.plan, pipeline, &[&*self.source], sink, &options)
+                })
             })
         };
         let look = |raised: &mut Option<PyErr>| {

@@ -18,7 +18,7 @@ pub(crate) fn plan(args: &PlanArgs, cancel: &AtomicBool) -> Result<()> {
     let config = Config::from_args(
         &args.input,
         &args.output,
-        &args.ops,
+        &args.ops.list()?,
         &args.divide,
         &args.describe,
         &args.select,

@@ -17,6 +17,7 @@ use crate::{
     report::{self, Done, grouped},
     selection::Selected,
     start::{Wanted, begin},
+    statistics,
     store::{Store, complete},
 };
 
@@ -68,14 +69,20 @@ pub(crate) fn run(args: &RunArgs, cancel: &AtomicBool) -> Result<()> {
         (Some(job), ..) => Job::read(job)?
             .config()
             .map_err(|e| e.context(format_args!("--job {}", job.display())))?,
-        (None, Some(input), Some(output)) => {
-            Config::from_args(input, output, &args.ops, &args.divide, &args.describe, &args.select)?
-        }
+        (None, Some(input), Some(output)) => Config::from_args(
+            input,
+            output,
+            &args.ops.list()?,
+            &args.divide,
+            &args.describe,
+            &args.select,
+        )?,
         _ => return Err(Error::argument("INPUT and OUTPUT are missing; legal: both, or --job")),
     };
     let limits = Limits::from_args(&args.limits)?;
     let manner = Manner::from_args(&args.manner, cancel)?;
     let mut prepared = prepare(config, limits)?;
+    statistics::complete(&mut prepared, limits, manner)?;
     if prepared.config.pyramid {
         return pyramid(&mut prepared, limits, "filtering", manner);
     }

@@ -43,7 +43,7 @@ fn finite(value: Number) -> Result<f64> {
 }
 
 /// The dtype that holds a result computed in float64 from voxels of `input`.
-fn float_for(input: Dtype) -> Dtype {
+pub(crate) fn float_for(input: Dtype) -> Dtype {
     if input == Dtype::F32 || input.size() <= 2 { Dtype::F32 } else { Dtype::F64 }
 }
 

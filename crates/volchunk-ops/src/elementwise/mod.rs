@@ -7,6 +7,7 @@ mod threshold;
 
 use std::fmt::Debug;
 
+pub(crate) use arithmetic::float_for;
 pub use arithmetic::{Multiply, Subtract};
 pub use cast::Cast;
 pub use clip::Clip;

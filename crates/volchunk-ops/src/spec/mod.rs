@@ -98,6 +98,40 @@ impl OpSpec {
         (self.info.bind)(self, input).map_err(|e| e.context(format!("op '{self}'")))
     }
 
+    /// The percentiles of its whole input that this op still needs; [`resolve`](crate::resolve)
+    /// finds them.
+    pub fn missing(&self) -> Vec<f64> {
+        let found = matches!(self.found(), Ok(Some(_)));
+        // What was parsed has them.
+        if found { Vec::new() } else { (self.info.percents)(self).unwrap_or_default() }
+    }
+
+    /// The same op, told the percentiles that were [`missing`](Self::missing).
+    ///
+    /// # Errors
+    /// Not as many as were missing; values that are not finite, or not ascending.
+    pub fn with_found(&self, found: &[f64]) -> Result<Self> {
+        let values = found.iter().map(|&v| crate::Number::from_f64(v)).collect::<Result<_>>()?;
+        let mut spec = self.clone();
+        for (value, key) in spec.values.iter_mut().zip(self.info.keys) {
+            if key.name == "found" {
+                *value = Some(Value::Numbers(values));
+                break;
+            }
+        }
+        (self.info.check)(&spec)?;
+        Ok(spec)
+    }
+
+    /// Whether `other` is this op, but for what may have been found for it.
+    pub fn agrees(&self, other: &Self) -> bool {
+        let apart = |(key, (a, b)): (&Key, (&Option<Value>, &Option<Value>))| {
+            a != b && !(key.name == "found" && (a.is_none() || b.is_none()))
+        };
+        let values = self.values.iter().zip(&other.values);
+        self.info == other.info && !self.info.keys.iter().zip(values).any(apart)
+    }
+
     fn value(&self, key: &str) -> Option<&Value> {
         let k = self.info.keys.iter().position(|k| k.name == key)?;
         self.values.get(k)?.as_ref()

@@ -7,8 +7,10 @@ use super::{
     value::{Kind, Length, Value},
 };
 use crate::{
-    Cast, Clip, Downsample, Elementwise, Gaussian, GaussianAxis, Multiply, Number, Order, Reach,
-    Rescale, Subtract, Threshold, Transpose,
+    Cast, Clip, Downsample, Elementwise, Extremum, Footprint, Gaussian, GaussianAxis,
+    LocalPercentile, Median, Multiply, Number, Order, Percentile, Reach, Rescale, Shape, Subtract,
+    Threshold, TotalVariation, Transpose, closing, erosion_where, highpass, opening, tophat,
+    unsharp,
 };
 
 /// An op that can be named in text.
@@ -23,6 +25,8 @@ pub struct OpInfo {
     /// Relations between values that no single key can check.
     pub(super) check: fn(&OpSpec) -> Result<()>,
     pub(super) bind: fn(&OpSpec, &VolumeInfo) -> Result<Box<dyn Op>>,
+    /// The percentiles of its whole input that it needs, which the key `found` then holds.
+    pub(super) percents: fn(&OpSpec) -> Result<Vec<f64>>,
 }
 
 /// A key of an op.
@@ -81,7 +85,7 @@ const fn op(
     keys: &'static [Key],
     bind: fn(&OpSpec, &VolumeInfo) -> Result<Box<dyn Op>>,
 ) -> OpInfo {
-    OpInfo { name, summary, keys, check: |_| Ok(()), bind }
+    OpInfo { name, summary, keys, check: |_| Ok(()), bind, percents: |_| Ok(Vec::new()) }
 }
 
 const MIN_SIGMA: &str = "least standard deviation; above 0";
@@ -91,6 +95,19 @@ const THRESHOLD_REL: &str = "the same as a fraction of the largest response of t
 const OVERLAP: &str = "fraction, 0 to 1; of two blobs of which more than this overlaps, one goes when the table is finished";
 const BORDER: &str = "no blobs in the first and last so many voxels of an axis";
 const CHANNEL: &str = "channels to search (if not given, all)";
+const FOOTPRINT: Key = default(
+    "footprint",
+    Kind::Choice(&["octahedron", "ball", "cube"]),
+    "octahedron",
+    "the neighbourhood, as in skimage.morphology",
+);
+const RADIUS: Key = required("radius", Kind::Integers, "voxels on either side of the centre");
+const LOW: Key = default("low", Kind::Number, "5", "percentile that becomes min");
+const HIGH: Key = default("high", Kind::Number, "99.5", "percentile that becomes max");
+const MIN: Key = default("min", Kind::Number, "0", "what the low percentile becomes");
+const MAX: Key = default("max", Kind::Number, "1", "what the high percentile becomes");
+const SMOOTH_BOUNDARY: Key =
+    default("boundary", Kind::Boundaries, "reflect", "what it sees beyond the true edge");
 
 /// Every op, in the order in which help shows them.
 pub static OPS: &[OpInfo] = &[
@@ -214,6 +231,175 @@ pub static OPS: &[OpInfo] = &[
         )
     },
     OpInfo {
+        check: |spec| spec.both("above", "sigma"),
+        ..op(
+            "erode",
+            "grey erosion: the least voxel of a neighbourhood; dtype stays",
+            &[
+                FOOTPRINT,
+                RADIUS,
+                optional("above", Kind::Number, "only where the local mean is above this"),
+                optional("sigma", Kind::Lengths, "of the gaussian that is the local mean"),
+            ],
+            |spec, input| {
+                let footprint = spec.footprint(input)?;
+                if spec.value("above").is_none() {
+                    return boxed(Extremum::erosion(input.clone(), &footprint)?);
+                }
+                let mean = spec.smooth(input, "sigma")?;
+                let above = spec.number("above")?.to_f64();
+                boxed(erosion_where(input.clone(), &footprint, &mean, above)?)
+            },
+        )
+    },
+    op(
+        "dilate",
+        "grey dilation: the largest voxel of a neighbourhood; dtype stays",
+        &[FOOTPRINT, RADIUS],
+        |spec, input| boxed(Extremum::dilation(input.clone(), &spec.footprint(input)?)?),
+    ),
+    op(
+        "open",
+        "grey opening: erosion, then dilation; dtype stays",
+        &[FOOTPRINT, RADIUS],
+        |spec, input| boxed(opening(input.clone(), &spec.footprint(input)?)?),
+    ),
+    op(
+        "close",
+        "grey closing: dilation, then erosion; dtype stays",
+        &[FOOTPRINT, RADIUS],
+        |spec, input| boxed(closing(input.clone(), &spec.footprint(input)?)?),
+    ),
+    op(
+        "tophat",
+        "white top-hat: voxel minus the opening, so what is bright and small; dtype stays",
+        &[FOOTPRINT, RADIUS],
+        |spec, input| boxed(tophat(input.clone(), &spec.footprint(input)?)?),
+    ),
+    op(
+        "median",
+        "median of a cube, as scipy.ndimage.median_filter; dtype stays",
+        &[RADIUS],
+        |spec, input| {
+            let radius = per_axis(input, spec.counts("radius")?, 0, "radius")?;
+            boxed(Median::new(input.clone(), &Footprint::new(Shape::Cube, radius, input)?)?)
+        },
+    ),
+    op(
+        "highpass",
+        "voxel minus its gaussian; float32, or float64 for float64 and integers of 32 bits or more",
+        &[required("sigma", Kind::Lengths, "standard deviation of the gaussian"), SMOOTH_BOUNDARY],
+        |spec, input| boxed(highpass(input.clone(), &spec.smooth(input, "sigma")?)?),
+    ),
+    OpInfo {
+        check: |spec| spec.finite("amount").map(|_| ()),
+        ..op(
+            "unsharp",
+            "unsharp mask: voxel + (voxel - gaussian) * amount; float32 or float64 as highpass",
+            &[
+                required("radius", Kind::Lengths, "standard deviation of the gaussian"),
+                default("amount", Kind::Number, "1", "how much of the difference is added"),
+                SMOOTH_BOUNDARY,
+            ],
+            |spec, input| {
+                let axes = spec.smooth(input, "radius")?;
+                boxed(unsharp(input.clone(), &axes, spec.finite("amount")?)?)
+            },
+        )
+    },
+    OpInfo {
+        check: |spec| {
+            let sane = |v: f64| (v > 0.0).then_some(()).filter(|()| v.is_finite());
+            sane(spec.number("weight")?.to_f64()).ok_or_else(|| {
+                Error::argument("weight is not above 0 and finite; legal: such as 0.1")
+            })
+        },
+        ..op(
+            "tv",
+            "total-variation denoising, as skimage.restoration.denoise_tv_chambolle; float32 or float64 as highpass",
+            &[
+                default(
+                    "weight",
+                    Kind::Number,
+                    "0.1",
+                    "more denoises more; in the units of the voxels",
+                ),
+                default("iterations", Kind::Counts, "20", "how many; the halo is one less"),
+            ],
+            |spec, input| {
+                let [iterations] = spec.counts("iterations")? else {
+                    return Err(Error::argument("iterations has several values; legal: one"));
+                };
+                let weight = spec.number("weight")?.to_f64();
+                boxed(TotalVariation::new(input.clone(), weight, *iterations)?)
+            },
+        )
+    },
+    OpInfo {
+        check: |spec| spec.ranges(2),
+        percents: |spec| spec.percents().map(Vec::from),
+        ..op(
+            "percentile",
+            "clips to percentiles of the whole volume and rescales, after passes that find them; float32 or float64 as highpass",
+            &[
+                LOW,
+                HIGH,
+                MIN,
+                MAX,
+                optional("found", Kind::Numbers, "the two percentiles, in place of the passes"),
+            ],
+            |spec, input| {
+                let found = spec.found()?.and_then(|v| v.try_into().ok());
+                let [min, max] = [spec.finite("min")?, spec.finite("max")?];
+                boxed(Percentile::new(input.clone(), found, min, max)?)
+            },
+        )
+    },
+    OpInfo {
+        check: |spec| spec.ranges(1),
+        percents: |spec| match spec.value("floor") {
+            Some(_) => Ok(vec![spec.percents()?[1]]),
+            None => Ok(Vec::new()),
+        },
+        ..op(
+            "local-percentile",
+            "clips to percentiles of the surroundings, interpolated between cells of a lattice, and rescales; float32 or float64 as highpass",
+            &[
+                required("block", Kind::Lengths, "size of a cell of the lattice"),
+                LOW,
+                HIGH,
+                MIN,
+                MAX,
+                optional(
+                    "floor",
+                    Kind::Number,
+                    "the high percentile is at least this times that of the whole volume",
+                ),
+                optional(
+                    "found",
+                    Kind::Numbers,
+                    "the whole volume's high percentile, in place of the passes",
+                ),
+            ],
+            |spec, input| {
+                let size: Vec<u64> = spec
+                    .voxels("block", input)?
+                    .iter()
+                    .map(|&v| v.round().max(1.0) as u64)
+                    .collect();
+                let range = [spec.finite("min")?, spec.finite("max")?];
+                let op = LocalPercentile::new(input.clone(), &size, spec.percents()?, range)?;
+                match spec.value("floor") {
+                    None => boxed(op),
+                    Some(_) => {
+                        let whole = spec.found()?.and_then(|v| v.first().copied());
+                        boxed(op.with_floor(spec.finite("floor")?, whole))
+                    }
+                }
+            },
+        )
+    },
+    OpInfo {
         check: OpSpec::check_blobs,
         ..op(
             "log",
@@ -290,6 +476,7 @@ impl OpSpec {
         lengths: Lengths -> &[Length], |v| v;
         counts: Counts -> &[u64], |v| v;
         number: Number -> Number, |v: &Number| *v;
+        numbers: Numbers -> &[Number], |v| v;
         boundaries: Boundaries -> &[Boundary], |v| v;
         dtype: Dtype -> Dtype, |v: &Dtype| *v;
         word: Word -> &str, |v| v;
@@ -318,9 +505,84 @@ impl OpSpec {
         Ok(axes.collect())
     }
 
+    /// Smoothing along each axis of `input` by `key`, with the boundary if the op has that key.
+    fn smooth(&self, input: &VolumeInfo, key: &str) -> Result<Vec<GaussianAxis>> {
+        let boundaries = match self.value("boundary") {
+            Some(_) => {
+                per_axis(input, self.boundaries("boundary")?, Boundary::default(), "boundary")?
+            }
+            None => vec![Boundary::default(); input.ndim()],
+        };
+        let axes = self.voxels(key, input)?.into_iter().zip(boundaries);
+        Ok(axes.map(|(s, boundary)| GaussianAxis { boundary, ..GaussianAxis::smooth(s) }).collect())
+    }
+
+    fn footprint(&self, input: &VolumeInfo) -> Result<Footprint> {
+        let shape = match self.word("footprint")? {
+            "octahedron" => Shape::Octahedron,
+            "ball" => Shape::Ball,
+            _ => Shape::Cube,
+        };
+        Footprint::new(shape, per_axis(input, self.counts("radius")?, 0, "radius")?, input)
+    }
+
+    /// The key `found`, if it was given.
+    pub(super) fn found(&self) -> Result<Option<Vec<f64>>> {
+        match self.value("found") {
+            Some(_) => Ok(Some(self.numbers("found")?.iter().map(|n| n.to_f64()).collect())),
+            None => Ok(None),
+        }
+    }
+
+    /// The keys `low` and `high`.
+    fn percents(&self) -> Result<[f64; 2]> {
+        Ok([self.number("low")?.to_f64(), self.number("high")?.to_f64()])
+    }
+
+    /// Refuses percentiles and ranges that are none; `count` is how many values `found` has.
+    fn ranges(&self, count: usize) -> Result<()> {
+        let [low, high] = self.percents()?;
+        if !(0.0 <= low && low < high && high <= 100.0) {
+            return Err(Error::argument(format!(
+                "low is {low} and high is {high}; legal: 0 <= low < high <= 100"
+            )));
+        }
+        self.finite("min").and(self.finite("max"))?;
+        if self.value("floor").is_some() {
+            self.finite("floor")?;
+        }
+        match self.found()? {
+            Some(found) if found.len() != count || !found.is_sorted() => Err(Error::argument(
+                format!("found has {} values, {found:?}; legal: {count}, ascending", found.len()),
+            )),
+            Some(found) if !found.iter().all(|v| v.is_finite()) => {
+                Err(Error::argument(format!("found is {found:?}; legal: finite numbers")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn finite(&self, key: &str) -> Result<f64> {
+        let value = self.number(key)?.to_f64();
+        match value.is_finite() {
+            true => Ok(value),
+            false => Err(Error::argument(format!("{key} is {value}; legal: a finite number"))),
+        }
+    }
+
     fn clip(&self) -> Result<Clip> {
         let bound = |key| self.value(key).map(|_| self.number(key)).transpose();
         Clip::new(bound("min")?, bound("max")?)
+    }
+
+    /// Refuses one of two keys without the other.
+    fn both(&self, a: &str, b: &str) -> Result<()> {
+        match (self.value(a), self.value(b)) {
+            (Some(_), None) | (None, Some(_)) => Err(Error::argument(format!(
+                "'{a}' and '{b}' belong together; legal: both, or neither"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn one_of(&self, a: &str, b: &str) -> Result<()> {

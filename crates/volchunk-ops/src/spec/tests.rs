@@ -26,6 +26,18 @@ const LEGAL: &[&str] = &[
     "threshold:value=-inf",
     "subtract:value=1.5",
     "multiply:value=1e-9",
+    "erode:footprint=ball:radius=2",
+    "tv:weight=0.3:iterations=5",
+    "percentile:low=1:high=99.9:min=-1:max=2:found=-1.5,3e300",
+    "local-percentile:block=20um:low=1:high=99:min=0:max=2:floor=0.5:found=7",
+    "erode:radius=1:above=0.2:sigma=7um",
+    "dilate:footprint=cube:radius=1,0,2",
+    "open:footprint=octahedron:radius=1",
+    "close:footprint=cube:radius=2",
+    "tophat:footprint=ball:radius=1,2,2",
+    "median:radius=1,2,1",
+    "highpass:sigma=4um:boundary=nearest",
+    "unsharp:radius=2:amount=0.5:boundary=mirror",
 ];
 
 /// The same for ops whose result is a table, for volumes with channels.
@@ -126,6 +138,18 @@ fn refused() {
         ("threshold:value=nan", &["NaN"]),
         ("threshold:value=x", &["'x' is not a number"]),
         ("subtract:value=inf", &["finite"]),
+        ("erode:footprint=ring:radius=1", &["'ring'", "octahedron, ball, cube"]),
+        ("erode:radius=1:above=2", &["'above' and 'sigma' belong together"]),
+        ("unsharp:radius=1:amount=inf", &["amount is inf"]),
+        ("tv:weight=0", &["weight", "above 0"]),
+        ("tv:iterations=0", &["'0'", "at least 1"]),
+        ("percentile:low=60:high=50", &["low is 60 and high is 50"]),
+        ("percentile:high=101", &["0 <= low < high <= 100"]),
+        ("percentile:found=2,1", &["found has 2 values", "ascending"]),
+        ("percentile:found=2", &["found has 1 values"]),
+        ("percentile:found=2,inf", &["finite"]),
+        ("local-percentile", &["key 'block' is missing"]),
+        ("local-percentile:block=5:floor=inf", &["floor is inf"]),
     ] {
         let error = OpSpec::parse(text).unwrap_err();
         assert_eq!(error.kind(), volchunk::ErrorKind::InvalidArgument);
@@ -156,6 +180,10 @@ fn refused_by_the_volume() {
         ("transpose:axes=xyzz", &["'xyzz'"]),
         ("transpose:axes=xyq", &["'xyq'"]),
         ("rescale:factor=1e6", &["2^63"]),
+        ("erode:radius=1025", &["radius of axis z is 1025", "0 to 1024"]),
+        ("median:radius=100", &["8120601 voxels"]),
+        ("tv:iterations=5000", &["1 to 4096"]),
+        ("local-percentile:block=5um", &["--voxel-size"]),
         ("rescale:factor=1e300", &["2^53"]),
     ] {
         let error = OpSpec::parse(text).unwrap().bind(&plain).unwrap_err().to_string();
@@ -186,7 +214,7 @@ fn distances() {
 }
 
 fn texts() -> impl Strategy<Value = String> {
-    let words = "gaussian|downsample|rescale|transpose|cast|clip|threshold|subtract|multiply|sigma|boundary|truncate|radius|factor|size|order|axes|dtype|min|max|value|wrap|constant\\(|\\)|um|µm|[0-9.eE+-]{0,6}|uint8|inf|nan|zyx|xyz|.{0,2}|[:=,]";
+    let words = "percentile|found|erode|tv|low|gaussian|downsample|rescale|transpose|cast|clip|threshold|subtract|multiply|sigma|boundary|truncate|radius|factor|size|order|axes|dtype|min|max|value|wrap|constant\\(|\\)|um|µm|[0-9.eE+-]{0,6}|uint8|inf|nan|zyx|xyz|.{0,2}|[:=,]";
     prop_oneof![
         any::<String>(),
         prop::collection::vec(words, 0..9).prop_map(|w| w.concat()),

@@ -22,6 +22,8 @@ pub enum Kind {
     Integers,
     /// A number.
     Number,
+    /// Numbers; one or more.
+    Numbers,
     /// What lies beyond the true edge; one or more.
     Boundaries,
     /// A dtype by NumPy's name.
@@ -38,6 +40,7 @@ pub(super) enum Value {
     Lengths(Vec<Length>),
     Counts(Vec<u64>),
     Number(Number),
+    Numbers(Vec<Number>),
     Boundaries(Vec<Boundary>),
     Dtype(Dtype),
     Word(String),
@@ -61,6 +64,7 @@ impl Kind {
             Self::Counts => "integers of at least 1".into(),
             Self::Integers => "integers of at least 0".into(),
             Self::Number => "a number such as 3, -1.5, 1e4".into(),
+            Self::Numbers => "numbers such as 3, -1.5, 1e4".into(),
             Self::Boundaries => "reflect, mirror, nearest, wrap, constant, constant(VALUE)".into(),
             Self::Dtype => Dtype::ALL.map(Dtype::name).join(", "),
             Self::Axes => "the names of all axes in their new order, as xyz or x,y,z".into(),
@@ -73,7 +77,7 @@ impl Kind {
         match self {
             Self::Lengths => "N[um][,…]".into(),
             Self::Micrometers => "Num[,…]".into(),
-            Self::Factors | Self::Counts | Self::Integers => "N[,…]".into(),
+            Self::Factors | Self::Counts | Self::Integers | Self::Numbers => "N[,…]".into(),
             Self::Number => "N".into(),
             Self::Boundaries => "BOUNDARY[,…]".into(),
             Self::Dtype => "DTYPE".into(),
@@ -107,6 +111,9 @@ impl Kind {
                 )
             }
             Self::Number => Value::Number(Number::parse(text)?),
+            Self::Numbers => {
+                Value::Numbers(text.split(',').map(Number::parse).collect::<Result<_>>()?)
+            }
             Self::Boundaries => Value::Boundaries(
                 text.split(',')
                     .map(|t| match Boundary::parse(t)? {
@@ -150,6 +157,7 @@ impl fmt::Display for Value {
             }
             Self::Counts(all) => f.write_str(&joined(all)),
             Self::Number(v) => write!(f, "{v}"),
+            Self::Numbers(all) => f.write_str(&joined(all)),
             Self::Boundaries(all) => f.write_str(&joined(all)),
             Self::Dtype(v) => write!(f, "{v}"),
             Self::Word(v) => f.write_str(v),

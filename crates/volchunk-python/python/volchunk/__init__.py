@@ -2,6 +2,9 @@
 
 - `gaussian_filter`, as SciPy's, on every core; `downsample`, `rescale`, `transpose`, `cast`, `clip`,
   `threshold`, `subtract`, `multiply`.
+- To prepare an image: `erosion`, `dilation`, `opening`, `closing`, `white_tophat`, `median_filter`,
+  `highpass`, `unsharp_mask`, `denoise_tv_chambolle`, `rescale_percentile`,
+  `rescale_local_percentile`.
 - `map_overlap`, `map_points`: a function of yours on every chunk of a volume.
 - `merge_points`: the chunks' tables of points as one, without those that two chunks both found.
 - `probe`: how far a function looks, measured: the depth that it needs.
@@ -27,6 +30,19 @@ from volchunk._ops import (
 )
 from volchunk._overlap import ChunkInfo, map_overlap, map_points
 from volchunk._points_merge import merge_points
+from volchunk._preparing import (
+    closing,
+    denoise_tv_chambolle,
+    dilation,
+    erosion,
+    highpass,
+    median_filter,
+    opening,
+    rescale_local_percentile,
+    rescale_percentile,
+    unsharp_mask,
+    white_tophat,
+)
 from volchunk._probe import Support, probe
 from volchunk._settings import Settings, settings
 from volchunk._volume import Volume, open
@@ -39,18 +55,29 @@ __all__ = [
     "Volume",
     "cast",
     "clip",
+    "closing",
+    "denoise_tv_chambolle",
+    "dilation",
     "downsample",
+    "erosion",
     "gaussian_filter",
+    "highpass",
     "map_overlap",
     "map_points",
     "merge_points",
+    "median_filter",
     "multiply",
     "open",
+    "opening",
     "plan",
     "probe",
     "rescale",
+    "rescale_local_percentile",
+    "rescale_percentile",
     "settings",
     "subtract",
     "threshold",
     "transpose",
+    "unsharp_mask",
+    "white_tophat",
 ]

@@ -51,7 +51,7 @@ _DEFAULTS: How = {
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def _op(*, refuses: str) -> Callable[[_Function], _Function]:
+def op(*, refuses: str) -> Callable[[_Function], _Function]:
     """Adds what all ops share to a docstring that has Parameters, its own, and Examples."""
 
     kinds = How.__annotations__
@@ -78,7 +78,7 @@ def _op(*, refuses: str) -> Callable[[_Function], _Function]:
     return documented
 
 
-def _run(image: Any, op: str, how: How) -> Any:
+def run_op(image: Any, op: str, how: How) -> Any:
     """Runs an op, as text, with the defaults for what `how` does not say."""
     unknown = how.keys() - _DEFAULTS.keys()
     if unknown:
@@ -91,7 +91,7 @@ def _run(image: Any, op: str, how: How) -> Any:
     return run_ops(image, [op], **asked)
 
 
-@_op(refuses="a factor that is not a whole number of 1 or more, or not one for each axis")
+@op(refuses="a factor that is not a whole number of 1 or more, or not one for each axis")
 def downsample(image: Any, factor: int | Sequence[int], **how: Unpack[How]) -> Any:
     """Mean of each group of voxels; the dtype stays.
 
@@ -108,10 +108,10 @@ def downsample(image: Any, factor: int | Sequence[int], **how: Unpack[How]) -> A
     >>> volchunk.downsample(np.array([[1, 3, 10, 20], [5, 7, 30, 41]]), 2)
     array([[ 4, 25]])
     """
-    return _run(image, f"downsample:factor={_listed(factor, 'factor')}", how)
+    return run_op(image, f"downsample:factor={listed(factor, 'factor')}", how)
 
 
-@_op(refuses="a factor not above 0, both or neither of `factor` and `size`, an unknown voxel size")
+@op(refuses="a factor not above 0, both or neither of `factor` and `size`, an unknown voxel size")
 def rescale(
     image: Any,
     factor: float | Sequence[float] | None = None,
@@ -140,12 +140,12 @@ def rescale(
     array([0., 1., 3., 5., 7., 8.])
     """
     given = [("factor", factor, ""), ("size", size, "um")]
-    keys = [f"{key}={_listed(v, key, unit)}" for key, v, unit in given if v is not None]
+    keys = [f"{key}={listed(v, key, unit)}" for key, v, unit in given if v is not None]
     text = ":".join(["rescale", *keys, f"order={number(order, 'order')}"])
-    return _run(image, text, how)
+    return run_op(image, text, how)
 
 
-@_op(refuses="axes that do not name every axis once")
+@op(refuses="axes that do not name every axis once")
 def transpose(image: Any, axes: str | Sequence[int | str] | None = None, **how: Unpack[How]) -> Any:
     """Put the axes in another order.
 
@@ -162,10 +162,10 @@ def transpose(image: Any, axes: str | Sequence[int | str] | None = None, **how: 
     named = Image(image).axes
     wanted = range(len(named))[::-1] if axes is None else axes
     order = [named.names[named.find(axis, "axes")] for axis in wanted]
-    return _run(image, f"transpose:axes={','.join(order)}", how)
+    return run_op(image, f"transpose:axes={','.join(order)}", how)
 
 
-@_op(refuses="a dtype that volchunk does not have")
+@op(refuses="a dtype that volchunk does not have")
 def cast(image: Any, dtype: npt.DTypeLike, **how: Unpack[How]) -> Any:
     """Convert to another dtype: integers round half to even and saturate.
 
@@ -181,10 +181,10 @@ def cast(image: Any, dtype: npt.DTypeLike, **how: Unpack[How]) -> Any:
     >>> volchunk.cast(np.array([-1.0, 0.5, 1.5, 999.0]), np.uint8)
     array([  0,   0,   2, 255], dtype=uint8)
     """
-    return _run(image, f"cast:dtype={legal_dtype(dtype, 'dtype').name}", how)
+    return run_op(image, f"cast:dtype={legal_dtype(dtype, 'dtype').name}", how)
 
 
-@_op(refuses="neither end, a `min` above `max`, or NaN")
+@op(refuses="neither end, a `min` above `max`, or NaN")
 def clip(image: Any, min: float | None = None, max: float | None = None, **how: Unpack[How]) -> Any:
     """Move values outside of a range to its ends; the dtype stays.
 
@@ -200,10 +200,10 @@ def clip(image: Any, min: float | None = None, max: float | None = None, **how: 
     """
     ends = {"min": min, "max": max}
     keys = [f"{key}={number(end, key)}" for key, end in ends.items() if end is not None]
-    return _run(image, ":".join(["clip", *keys]), how)
+    return run_op(image, ":".join(["clip", *keys]), how)
 
 
-@_op(refuses="a value that is not such a number")
+@op(refuses="a value that is not such a number")
 def threshold(image: Any, value: float, **how: Unpack[How]) -> Any:
     """1 where a voxel is above a value, else 0, as uint8.
 
@@ -217,10 +217,10 @@ def threshold(image: Any, value: float, **how: Unpack[How]) -> Any:
     >>> volchunk.threshold(np.array([1.0, 2.0, 3.0]), 2)
     array([0, 0, 1], dtype=uint8)
     """
-    return _run(image, f"threshold:value={number(value, 'value')}", how)
+    return run_op(image, f"threshold:value={number(value, 'value')}", how)
 
 
-@_op(refuses="a value that is not such a number")
+@op(refuses="a value that is not such a number")
 def subtract(image: Any, value: float, **how: Unpack[How]) -> Any:
     """Voxel minus a constant.
 
@@ -236,10 +236,10 @@ def subtract(image: Any, value: float, **how: Unpack[How]) -> Any:
     >>> volchunk.subtract(np.array([1, 2, 3], np.uint8), 2.5)
     array([-1.5, -0.5,  0.5], dtype=float32)
     """
-    return _run(image, f"subtract:value={number(value, 'value')}", how)
+    return run_op(image, f"subtract:value={number(value, 'value')}", how)
 
 
-@_op(refuses="a value that is not such a number")
+@op(refuses="a value that is not such a number")
 def multiply(image: Any, value: float, **how: Unpack[How]) -> Any:
     """Voxel times a constant.
 
@@ -255,10 +255,10 @@ def multiply(image: Any, value: float, **how: Unpack[How]) -> Any:
     >>> volchunk.multiply(np.array([1, 2, 3], np.uint8), 0.5)
     array([0.5, 1. , 1.5], dtype=float32)
     """
-    return _run(image, f"multiply:value={number(value, 'value')}", how)
+    return run_op(image, f"multiply:value={number(value, 'value')}", how)
 
 
-def _listed(values: Any, what: str, unit: str = "") -> str:
+def listed(values: Any, what: str, unit: str = "") -> str:
     """One number or several, as text."""
     if isinstance(values, np.ndarray):
         values = values.tolist()

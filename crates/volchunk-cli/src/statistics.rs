@@ -1,0 +1,85 @@
+//! What ops need to know of the whole volume, found before the run, or by the run before.
+
+use volchunk::{Control, ErrorKind, Result};
+use volchunk_io::{OutputState, output_state};
+use volchunk_ops::{OpSpec, PassOptions, bind_chain, resolve};
+
+use crate::{
+    commands::Manner,
+    config::{Limits, parse_ops},
+    job::Job,
+    journals::journals,
+    output::print,
+    prepare::{Prepared, plan_for},
+    progress::Display,
+};
+
+/// Completes the ops of `prepared` that need percentiles of the whole volume: as the job has them
+/// that stands at the output and is to be gone on with, else by passes over the input.
+///
+/// Where what stands there is another job's, nothing is done: it will be refused.
+///
+/// # Errors
+/// As [`resolve`]; a plan that no longer fits.
+pub(crate) fn complete(prepared: &mut Prepared, limits: Limits, manner: Manner<'_>) -> Result<()> {
+    if prepared.config.ops.iter().all(|op| op.missing().is_empty()) {
+        return Ok(());
+    }
+    let ops = match (manner.wanted.force, output_state(&prepared.config.output)?) {
+        (true, _) | (_, OutputState::Absent) => passes(prepared, limits, manner)?,
+        (_, OutputState::Foreign) => return Ok(()),
+        (_, OutputState::Partial) => {
+            let kept = journals(&prepared.config.output)?;
+            match kept.first().and_then(|kept| known(&kept.head.job, prepared)) {
+                Some(ops) => ops,
+                None => return Ok(()),
+            }
+        }
+        (_, OutputState::Complete { attributes }) => {
+            let job = attributes.as_ref().and_then(Job::from_attributes);
+            match job.and_then(|job| known(&job, prepared)) {
+                Some(ops) => ops,
+                None => return Ok(()),
+            }
+        }
+    };
+    prepared.config.ops = ops;
+    prepared.pipeline = bind_chain(&prepared.config.ops, prepared.source.info().clone())?;
+    let read_overhead = prepared.source.read_overhead();
+    let (config, pipeline) = (&prepared.config, &prepared.pipeline);
+    prepared.plan = plan_for(config, pipeline, read_overhead, &prepared.selected, limits)?;
+    Ok(())
+}
+
+/// The ops of `job`, if they are those of `prepared` with what was found for them, and it was found
+/// in what the input is now.
+fn known(job: &Job, prepared: &Prepared) -> Option<Vec<OpSpec>> {
+    let ops = parse_ops(job.ops()).ok()?;
+    let wanted = &prepared.config.ops;
+    let alike = ops.len() == wanted.len() && ops.iter().zip(wanted).all(|(a, b)| a.agrees(b));
+    let whole = ops.iter().all(|op| op.missing().is_empty());
+    (alike && whole && job.changed(prepared).is_none()).then_some(ops)
+}
+
+fn passes(prepared: &Prepared, limits: Limits, manner: Manner<'_>) -> Result<Vec<OpSpec>> {
+    let options = PassOptions {
+        workers: limits.workers,
+        memory: limits.memory,
+        watch: &|voxels, pass| {
+            let display = Display::new("finding percentiles", voxels, manner.quiet);
+            let progress = |p| display.update(p);
+            let report = pass(Control { cancel: manner.cancel, progress: &progress });
+            display.end();
+            report
+        },
+    };
+    let ops = &prepared.config.ops;
+    let known = resolve(ops, &*prepared.source, &options).map_err(|e| match e.kind() {
+        ErrorKind::OverMemory => e.context("--memory"),
+        _ => e,
+    })?;
+    for (op, _) in known.iter().zip(ops).filter(|(a, b)| a != b && !manner.quiet) {
+        print(&format!("Found in the whole volume: {op}\n"))?;
+    }
+    Ok(known)
+}
