@@ -26,7 +26,9 @@ fn plan_says_that_there_are_passes_and_the_run_what_they_found() {
     assert_eq!(json["passes_for"].as_array().unwrap().len(), 1);
     assert!(!dir.path("out.npy").exists());
     let said = dir.call(&run("out.npy", &[])).done().stdout;
-    assert!(said.starts_with("Found in the whole volume: percentile:low=2:high=98:min=0:max=1:found="));
+    assert!(
+        said.starts_with("Found in the whole volume: percentile:low=2:high=98:min=0:max=1:found=")
+    );
     let quiet = dir.call(&run("quiet.npy", &["-q"])).done().stdout;
     assert_eq!(quiet, "");
 }
@@ -75,7 +77,7 @@ fn a_changed_input_is_another_job() {
     dir.call(&run("out.npy", &[])).done();
     fs::remove_file(dir.path("in.npy")).unwrap();
     dir.volume("in.npy", &[24, 48, 49]);
-    dir.call(&run("out.npy", &[])).refused(1, &["out.npy"]);
+    dir.call(&run("out.npy", &[])).refused(1, &["in.npy", "changed since it was made"]);
     let said = dir.call(&run("out.npy", &["--force"])).done().stdout;
     assert!(said.contains("Found in the whole volume"), "{said}");
 }
@@ -85,11 +87,12 @@ fn presets_are_ops() {
     let dir = Dir::new();
     dir.volume("in.npy", &[20, 40, 40]);
     let base = ["run", "in.npy", "out.npy", "--preset", "magellan"];
-    dir.call(&base).refused(1, &["--voxel-size", "local-percentile"]);
+    dir.call(&base).refused(2, &["--voxel-size", "local-percentile"]);
     let more = ["--voxel-size", "5,2,2", "--chunk", "9,17,20"];
     let said = dir.call(&[&base[..], &more].concat()).done().stdout;
     assert!(said.contains("floor=0.5:found="), "{said}");
-    dir.call(&["run", "in.npy", "whole.npy", "--preset", "magellan", "--voxel-size", "5,2,2"]).done();
+    dir.call(&["run", "in.npy", "whole.npy", "--preset", "magellan", "--voxel-size", "5,2,2"])
+        .done();
     assert_eq!(voxels(&dir.path("out.npy")).bytes(), voxels(&dir.path("whole.npy")).bytes());
     dir.call(&["plan", "in.npy", "x.npy", "--preset", "magelan"]).refused(2, &["magellan"]);
 }
