@@ -6,7 +6,7 @@ use volchunk::{
     Error, ErrorKind, Pipeline, Plan, PlanRequest, Result, Source, StorageRequest, plan,
 };
 use volchunk_io::{CreateOptions, Format, describe, open, write_overhead};
-use volchunk_ops::bind_chain;
+use volchunk_ops::{bind_chain, pass_bytes};
 
 use crate::{
     config::{Config, Description, Lengths, Limits, Target},
@@ -123,7 +123,7 @@ pub(crate) fn plan_for(
         storage,
         workers: limits.workers,
         memory: limits.memory,
-        held: 0,
+        held: pass_bytes(&config.ops, &pipeline.sources()[0], limits.workers)?,
         read_overhead,
         mask: selected.mask_source(),
         skip_empty: selected.skip_empty.is_some(),

@@ -47,24 +47,30 @@ pub(crate) fn complete(prepared: &mut Prepared, limits: Limits, manner: Manner<'
     prepared.pipeline = bind_chain(&prepared.config.ops, prepared.source.info().clone())?;
     let read_overhead = prepared.source.read_overhead();
     let (config, pipeline) = (&prepared.config, &prepared.pipeline);
-    prepared.plan = plan_for(config, pipeline, read_overhead, &prepared.selected, limits)?;
+    let plan = plan_for(config, pipeline, read_overhead, &prepared.selected, limits)?;
+    // What was said before covers the passes too.
+    let peak = prepared.plan.memory.peak.max(plan.memory.peak);
+    prepared.plan = plan;
+    prepared.plan.memory.peak = peak;
     Ok(())
 }
 
-/// The ops of `job`, if they are those of `prepared` with what was found for them, and it was found
-/// in what the input is now.
+/// The ops of `job`, if they are those of `prepared` with what was found for them. Whether its input
+/// is still the same is asked when the run begins.
 fn known(job: &Job, prepared: &Prepared) -> Option<Vec<OpSpec>> {
     let ops = parse_ops(job.ops()).ok()?;
     let wanted = &prepared.config.ops;
     let alike = ops.len() == wanted.len() && ops.iter().zip(wanted).all(|(a, b)| a.agrees(b));
     let whole = ops.iter().all(|op| op.missing().is_empty());
-    (alike && whole && job.changed(prepared).is_none()).then_some(ops)
+    (alike && whole).then_some(ops)
 }
 
 fn passes(prepared: &Prepared, limits: Limits, manner: Manner<'_>) -> Result<Vec<OpSpec>> {
     let options = PassOptions {
         workers: limits.workers,
         memory: limits.memory,
+        // Then a pass holds no more than the plan says.
+        chunk: Some(prepared.plan.grid.chunk_shape()),
         watch: &|voxels, pass| {
             let display = Display::new("finding percentiles", voxels, manner.quiet);
             let progress = |p| display.update(p);

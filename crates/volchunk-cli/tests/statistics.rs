@@ -77,7 +77,7 @@ fn a_changed_input_is_another_job() {
     dir.call(&run("out.npy", &[])).done();
     fs::remove_file(dir.path("in.npy")).unwrap();
     dir.volume("in.npy", &[24, 48, 49]);
-    dir.call(&run("out.npy", &[])).refused(1, &["out.npy"]);
+    dir.call(&run("out.npy", &[])).refused(1, &["in.npy", "changed since it was made"]);
     let said = dir.call(&run("out.npy", &["--force"])).done().stdout;
     assert!(said.contains("Found in the whole volume"), "{said}");
 }
@@ -87,7 +87,7 @@ fn presets_are_ops() {
     let dir = Dir::new();
     dir.volume("in.npy", &[20, 40, 40]);
     let base = ["run", "in.npy", "out.npy", "--preset", "magellan"];
-    dir.call(&base).refused(1, &["--voxel-size", "local-percentile"]);
+    dir.call(&base).refused(2, &["--voxel-size", "local-percentile"]);
     let more = ["--voxel-size", "5,2,2", "--chunk", "9,17,20"];
     let said = dir.call(&[&base[..], &more].concat()).done().stdout;
     assert!(said.contains("floor=0.5:found="), "{said}");

@@ -176,15 +176,11 @@ fn each<A: Element, B: Element, C: Element>(
     crate::rows::each(&before_a, 0, &mut |at| starts.push(at));
     let (mut number, to) = (0, out.as_slice_mut::<C>());
     let (mut spare_a, mut spare_b) = (Vec::new(), Vec::new());
-    let arch = pulp::Arch::new();
     crate::rows::each(&before_b, 0, &mut |at| {
         let row_a = row(a.data(), starts[number], step_a, n, &mut spare_a);
         let row_b = row(b.data(), at, step_b, n, &mut spare_b);
         let to = &mut to[number * n..][..n];
-        arch.dispatch(
-            #[inline(always)]
-            || f(to, row_a, row_b),
-        );
+        f(to, row_a, row_b);
         number += 1;
     });
 }

@@ -59,7 +59,9 @@ pub use made::{closing, erosion_where, highpass, opening, tophat, unsharp};
 pub use median::Median;
 pub use morphology::{Extremum, Footprint, Shape};
 pub use number::Number;
-pub use percentile::{LocalPercentile, PassOptions, Percentile, percentiles, resolve};
+pub use percentile::{
+    LocalPercentile, Pass, PassOptions, Percentile, pass_bytes, percentiles, resolve,
+};
 pub use preset::{PRESETS, preset};
 pub use rescale::{Order, Rescale};
 pub use spec::{Detector, Key, Kind, OPS, OpInfo, OpSpec, bind_chain, help};

@@ -93,7 +93,7 @@ impl Op for TotalVariation {
         let item = self.outputs[0].info.dtype.size() as u64;
         // The image, what is made of it, and the projection along each axis; and a few rows.
         let arrays = info.spatial_axes().len() as u64 + 2;
-        let rows = arrays * held.clone().last().unwrap_or(1) * item;
+        let rows = arrays * held.clone().next_back().unwrap_or(1) * item;
         held.fold(item * arrays, u64::saturating_mul).saturating_add(rows + 64)
     }
 

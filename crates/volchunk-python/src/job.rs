@@ -238,6 +238,7 @@ impl Job {
         let options = PassOptions {
             workers: Some(self.plan.workers),
             memory: Some(self.plan.memory.cap),
+            chunk: Some(self.plan.grid.chunk_shape()),
             watch: &|_, pass| pass(Control { cancel, ..Control::default() }),
         };
         let known = resolve(&specs, &*self.source, &options)?;

@@ -132,7 +132,8 @@ impl Cells {
     fn new(n: u64, size: u64, spatial: bool) -> Self {
         let size = if spatial { size.min(n) } else { 1 };
         // A last cell that is cut short below half a size would be a poor sample.
-        let count = (n / size + u64::from(2 * (n % size) >= size && n % size > 0)).max(1);
+        let rest = n % size;
+        let count = n / size + u64::from(rest > 0 && 2 * rest >= size);
         Self { n, size, count, spatial }
     }
 

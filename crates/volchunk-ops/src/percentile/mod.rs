@@ -8,7 +8,7 @@ mod resolve;
 mod tests;
 
 pub use local::LocalPercentile;
-pub use resolve::{PassOptions, percentiles, resolve};
+pub use resolve::{Pass, PassOptions, pass_bytes, percentiles, resolve};
 
 use volchunk::{
     AxisNeed, Block, Buffer, Element, Error, Op, Port, Region, Result, Scratch, VolumeInfo,
@@ -119,23 +119,23 @@ impl Op for Percentile {
             return Err(Error::argument("percentile has one input and one output"));
         };
         let [low, high] = self.found.ok_or_else(|| not_found("percentile"))?;
-        let (stretch, arch) = (self.stretch, pulp::Arch::new());
+        let stretch = self.stretch;
         dispatch!(block.view.dtype(), T => match out.dtype() {
             volchunk::Dtype::F32 => {
                 let to = out.as_slice_mut::<f32>();
-                pieces::<T>(&block.view, |at, from| arch.dispatch(#[inline(always)] || {
+                pieces::<T>(&block.view, |at, from| {
                     for (to, v) in to[at..].iter_mut().zip(from) {
                         *to = stretch.apply(v.to_f64(), low, high) as f32;
                     }
-                }));
+                });
             }
             _ => {
                 let to = out.as_slice_mut::<f64>();
-                pieces::<T>(&block.view, |at, from| arch.dispatch(#[inline(always)] || {
+                pieces::<T>(&block.view, |at, from| {
                     for (to, v) in to[at..].iter_mut().zip(from) {
                         *to = stretch.apply(v.to_f64(), low, high);
                     }
-                }));
+                });
             }
         });
         Ok(())

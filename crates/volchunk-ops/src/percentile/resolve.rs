@@ -1,8 +1,8 @@
 //! The passes that find what ops need to know of the whole volume.
 
 use volchunk::{
-    Control, Error, ErrorKind, Pipeline, PlanRequest, Report, Result, Source, StorageRequest, plan,
-    run,
+    Control, Coords, Error, ErrorKind, Pipeline, PlanRequest, Report, Result, Source,
+    StorageRequest, VolumeInfo, plan, run,
 };
 
 use super::{
@@ -11,6 +11,9 @@ use super::{
 };
 use crate::{OpSpec, bind_chain};
 
+/// A pass over a volume, to be carried out with a control.
+pub type Pass<'a> = dyn Fn(Control<'_>) -> Result<Report> + 'a;
+
 /// What a pass may take, and how it is watched.
 #[derive(Clone, Copy)]
 pub struct PassOptions<'a> {
@@ -18,15 +21,23 @@ pub struct PassOptions<'a> {
     pub workers: Option<usize>,
     /// Bytes; None: half of what is free.
     pub memory: Option<u64>,
+    /// The chunk to go by, one length per axis; None: chosen by the plan, as it is for a volume of
+    /// another number of axes.
+    pub chunk: Option<&'a [u64]>,
     /// Carries out each pass: is given the voxels that it goes through and the pass itself, which
     /// it calls with the control that it wishes.
-    pub watch: &'a dyn Fn(u64, &dyn Fn(Control<'_>) -> Result<Report>) -> Result<Report>,
+    pub watch: &'a dyn Fn(u64, &Pass<'_>) -> Result<Report>,
 }
 
 impl Default for PassOptions<'_> {
     /// Unwatched.
     fn default() -> Self {
-        Self { workers: None, memory: None, watch: &|_, pass| pass(Control::default()) }
+        Self {
+            workers: None,
+            memory: None,
+            chunk: None,
+            watch: &|_, pass| pass(Control::default()),
+        }
     }
 }
 
@@ -59,17 +70,18 @@ pub fn percentiles(
     if let Some(percent) = percents.iter().find(|p| !(0.0..=100.0).contains(*p)) {
         return Err(Error::argument(format!("percentile {percent}; legal: 0 to 100")));
     }
-    let workers = options
-        .workers
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let workers = options.workers.unwrap_or_else(cores);
     let plan = plan(&PlanRequest {
         pipeline,
         roi: None,
-        chunk: None,
+        chunk: options
+            .chunk
+            .filter(|chunk| chunk.len() == pipeline.output().ndim())
+            .map(Coords::from_slice),
         storage: StorageRequest::Flat,
         workers: options.workers,
         memory: options.memory,
-        held: table_bytes(workers, 2 * percents.len()),
+        held: tables(pipeline, percents, workers),
         read_overhead: source.read_overhead(),
         mask: None,
         skip_empty: false,
@@ -104,6 +116,35 @@ pub fn percentiles(
         }
     });
     found.collect()
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Bytes of the tables that finding `percents` of a pipeline's result fills.
+fn tables(pipeline: &Pipeline, percents: &[f64], workers: usize) -> u64 {
+    // Only wider voxels have several beginnings to go on with.
+    let narrow = pipeline.output().dtype.size() <= 2;
+    table_bytes(workers, if narrow { 1 } else { 2 * percents.len() })
+}
+
+/// Bytes that [`resolve`] holds at most beyond what a run of the ops by the same chunk does; 0 where
+/// it has nothing to find.
+///
+/// # Errors
+/// As [`bind_chain`].
+pub fn pass_bytes(specs: &[OpSpec], input: &VolumeInfo, workers: Option<usize>) -> Result<u64> {
+    let workers = workers.unwrap_or_else(cores);
+    let mut most = 0;
+    for (k, spec) in specs.iter().enumerate() {
+        let percents = spec.missing();
+        if !percents.is_empty() {
+            let before = bind_chain(&specs[..k], input.clone())?;
+            most = most.max(tables(&before, &percents, workers));
+        }
+    }
+    Ok(most)
 }
 
 /// The same ops, those of them that need percentiles of the whole volume completed by them, found in
