@@ -45,7 +45,7 @@ pub use elementwise::{Cast, Clip, Elementwise, Kernel, Multiply, Subtract, Thres
 pub use gaussian::{Gaussian, GaussianAxis, Reach, Simd};
 pub use number::Number;
 pub use rescale::{Order, Rescale};
-pub use spec::{Key, Kind, OPS, OpInfo, OpSpec, bind_chain, help};
+pub use spec::{Detector, Key, Kind, OPS, OpInfo, OpSpec, bind_chain, help};
 pub use transpose::Transpose;
 
 use volchunk::{Error, Port, Result, VolumeInfo};

@@ -187,7 +187,7 @@ impl Blobs {
         self.zyx.map(|a| a.map_or(1, |a| values[a] as usize))
     }
 
-    /// Sizes for a region of `shape` that lies inside of the volume; smaller nowhere else.
+    /// Sizes for a region of `shape` with voxels on all its sides, where there are so many.
     fn sizes(&self, shape: &[u64]) -> (Layout, Window) {
         let volume = self.zyx(&self.inputs[0].info.shape);
         let shape = self.zyx(shape);

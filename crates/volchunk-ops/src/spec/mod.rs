@@ -1,10 +1,12 @@
 //! Ops as text: `name:key=value[:key=value…]`.
 
+mod detector;
 mod table;
 mod value;
 
 use std::{fmt, str::FromStr};
 
+pub use detector::Detector;
 pub use table::{Key, OPS, OpInfo, help};
 pub use value::Kind;
 use value::Value;

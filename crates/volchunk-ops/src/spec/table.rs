@@ -84,6 +84,14 @@ const fn op(
     OpInfo { name, summary, keys, check: |_| Ok(()), bind }
 }
 
+const MIN_SIGMA: &str = "least standard deviation; above 0";
+const MAX_SIGMA: &str = "largest standard deviation; at least min-sigma";
+const THRESHOLD: &str = "least response, which itself is too small; at least 0";
+const THRESHOLD_REL: &str = "the same as a fraction of the largest response of the volume, 0 to 1; the larger of the two counts";
+const OVERLAP: &str = "fraction, 0 to 1; of two blobs of which more than this overlaps, one goes when the table is finished";
+const BORDER: &str = "no blobs in the first and last so many voxels of an axis";
+const CHANNEL: &str = "channels to search (if not given, all)";
+
 /// Every op, in the order in which help shows them.
 pub static OPS: &[OpInfo] = &[
     op(
@@ -205,6 +213,48 @@ pub static OPS: &[OpInfo] = &[
             },
         )
     },
+    OpInfo {
+        check: OpSpec::check_blobs,
+        ..op(
+            "log",
+            "a table of bright blobs, by the Laplacian of Gaussian; those of skimage.feature.blob_log before they are pruned",
+            &[
+                required("min-sigma", Kind::Lengths, MIN_SIGMA),
+                required("max-sigma", Kind::Lengths, MAX_SIGMA),
+                default("num-sigma", Kind::Counts, "10", "how many sigmas from least to largest"),
+                default(
+                    "log-scale",
+                    Kind::Choice(&["false", "true"]),
+                    "false",
+                    "whether they are evenly spaced in the logarithm",
+                ),
+                default("threshold", Kind::Number, "0.2", THRESHOLD),
+                optional("threshold-rel", Kind::Number, THRESHOLD_REL),
+                default("overlap", Kind::Number, "0.5", OVERLAP),
+                default("exclude-border", Kind::Integers, "0", BORDER),
+                optional("channel", Kind::Integers, CHANNEL),
+            ],
+            |spec, input| boxed(spec.blobs(input)?),
+        )
+    },
+    OpInfo {
+        check: OpSpec::check_blobs,
+        ..op(
+            "dog",
+            "a table of bright blobs, by the difference of Gaussians; those of skimage.feature.blob_dog before they are pruned",
+            &[
+                required("min-sigma", Kind::Lengths, MIN_SIGMA),
+                required("max-sigma", Kind::Lengths, MAX_SIGMA),
+                default("sigma-ratio", Kind::Number, "1.6", "from a sigma to the next; above 1"),
+                default("threshold", Kind::Number, "0.5", THRESHOLD),
+                optional("threshold-rel", Kind::Number, THRESHOLD_REL),
+                default("overlap", Kind::Number, "0.5", OVERLAP),
+                default("exclude-border", Kind::Integers, "0", BORDER),
+                optional("channel", Kind::Integers, CHANNEL),
+            ],
+            |spec, input| boxed(spec.blobs(input)?),
+        )
+    },
 ];
 
 /// Every op with its keys, a few lines each, for `--help`.
@@ -226,7 +276,7 @@ fn boxed(op: impl Op + 'static) -> Result<Box<dyn Op>> {
 
 macro_rules! getters {
     ($($name:ident: $variant:ident -> $t:ty, $convert:expr;)*) => {$(
-        fn $name(&self, key: &str) -> Result<$t> {
+        pub(super) fn $name(&self, key: &str) -> Result<$t> {
             match self.value(key) {
                 Some(Value::$variant(v)) => Ok($convert(v)),
                 _ => Err(Error::argument(format!("key '{key}' is missing"))),
@@ -287,7 +337,7 @@ impl OpSpec {
     }
 
     /// Lengths in voxels, one per axis of `input`, 0 where it is not spatial unless all are given.
-    fn voxels(&self, key: &str, input: &VolumeInfo) -> Result<Vec<f64>> {
+    pub(super) fn voxels(&self, key: &str, input: &VolumeInfo) -> Result<Vec<f64>> {
         let none = Length { value: 0.0, micrometers: false };
         let lengths = per_axis(input, self.lengths(key)?, none, key)?;
         let voxels = lengths.iter().enumerate().map(|(a, length)| {
@@ -315,7 +365,12 @@ impl OpSpec {
 }
 
 /// Values for the axes of `input`: one for each, or as [`VolumeInfo::per_axis`] expands them.
-fn per_axis<T: Copy>(input: &VolumeInfo, values: &[T], other: T, key: &str) -> Result<Vec<T>> {
+pub(super) fn per_axis<T: Copy>(
+    input: &VolumeInfo,
+    values: &[T],
+    other: T,
+    key: &str,
+) -> Result<Vec<T>> {
     match values.len() == input.ndim() {
         true => Ok(values.to_vec()),
         false => input.per_axis(values, other, key),

@@ -28,6 +28,14 @@ const LEGAL: &[&str] = &[
     "multiply:value=1e-9",
 ];
 
+/// The same for ops whose result is a table, for volumes with channels.
+const TABLES: &[&str] = &[
+    "log:min-sigma=1:max-sigma=2,3,3:num-sigma=4:log-scale=true:threshold=0.1",
+    "log:min-sigma=1um:max-sigma=2um:threshold-rel=0.2:overlap=1:exclude-border=1,2,0:channel=0,2",
+    "dog:min-sigma=1:max-sigma=2:sigma-ratio=1.3:threshold=0:overlap=0:exclude-border=3",
+    "dog:min-sigma=1,1,1:max-sigma=2:threshold-rel=0.2:channel=1",
+];
+
 fn volume() -> VolumeInfo {
     let mut info = VolumeInfo::new(&[4, 6, 8], Dtype::U16);
     for (axis, scale) in info.axes.iter_mut().zip([5.0, 2.0, 1.0]) {
@@ -39,9 +47,11 @@ fn volume() -> VolumeInfo {
 #[test]
 fn every_op_parses_prints_and_binds() {
     for info in OPS {
-        assert!(LEGAL.iter().any(|l| l.starts_with(&format!("{}:", info.name))), "{}", info.name);
+        let mut all = LEGAL.iter().chain(TABLES);
+        assert!(all.any(|l| l.starts_with(&format!("{}:", info.name))), "{}", info.name);
         for key in info.keys {
-            assert!(LEGAL.iter().any(|l| l.contains(&format!(":{}=", key.name))), "{}", key.name);
+            let mut all = LEGAL.iter().chain(TABLES);
+            assert!(all.any(|l| l.contains(&format!(":{}=", key.name))), "{}", key.name);
             assert!(help().contains(key.summary));
         }
     }
@@ -51,6 +61,14 @@ fn every_op_parses_prints_and_binds() {
         assert_eq!(again, spec, "{text}");
         assert_eq!(again.to_string(), spec.to_string());
         let op = spec.bind(&volume()).unwrap();
+        assert_eq!(op.name(), spec.info().name, "{text}");
+    }
+    let mut channels = VolumeInfo::new(&[3, 4, 6, 8], Dtype::U16);
+    channels.axes[1..].clone_from_slice(&volume().axes);
+    for text in TABLES {
+        let spec = OpSpec::parse(text).unwrap();
+        assert_eq!(OpSpec::parse(&spec.to_string()).unwrap(), spec, "{text}");
+        let op = spec.with_threshold(0.25).unwrap().bind(&channels).unwrap();
         assert_eq!(op.name(), spec.info().name, "{text}");
     }
     // Equal jobs have equal text.
@@ -207,4 +225,42 @@ proptest! {
         let text = format!("gaussian:sigma={v}{}", if um { "um" } else { "" });
         prop_assert_eq!(OpSpec::parse(&text).unwrap().to_string(), format!("{text}:boundary=reflect"));
     }
+}
+
+#[test]
+fn blobs_refuse_what_makes_no_sense_and_name_the_key() {
+    let volume = VolumeInfo::new(&[20, 20, 20], Dtype::U8);
+    let error = |text: &str| {
+        let op = OpSpec::parse(text).and_then(|op| op.bind(&volume).map(|_| ()));
+        op.unwrap_err().to_string()
+    };
+    let sigmas = "log:min-sigma=1:max-sigma=2";
+    for (text, found) in [
+        (format!("{sigmas}:threshold=-1"), "threshold is -1; legal: finite, and at least 0"),
+        (format!("{sigmas}:threshold=nan"), "threshold"),
+        (format!("{sigmas}:threshold=inf"), "threshold is inf"),
+        (format!("{sigmas}:overlap=1.5"), "overlap is 1.5; legal: 0 to 1"),
+        (format!("{sigmas}:threshold-rel=-0.1"), "threshold-rel is -0.1; legal: 0 to 1"),
+        (format!("{sigmas}:threshold-rel=0.1"), "not known yet"),
+        (format!("{sigmas}:channel=1"), "no channel axis"),
+        (format!("{sigmas}:num-sigma=2,3"), "num-sigma has 2 values"),
+        (format!("{sigmas}:exclude-border=1,2"), "exclude-border has 2 values"),
+        ("log:min-sigma=2:max-sigma=1".into(), "min-sigma is 2 voxels, above max-sigma, 1"),
+        ("log:min-sigma=0:max-sigma=1".into(), "min-sigma is 0 voxels; legal: finite, and above 0"),
+        ("log:min-sigma=nan:max-sigma=1".into(), "min-sigma"),
+        ("log:min-sigma=1um:max-sigma=2um".into(), "voxel size of axis z is unknown"),
+        ("dog:min-sigma=1:max-sigma=2:sigma-ratio=1".into(), "sigma-ratio is 1; legal"),
+    ] {
+        let message = error(&text);
+        assert!(message.contains(found), "{text}: {message}");
+    }
+    let op = OpSpec::parse("dog:min-sigma=1:max-sigma=2,3,4").unwrap();
+    let detector = op.detector(&volume).unwrap().unwrap();
+    assert_eq!((detector.overlap, detector.threshold), (0.5, 0.5));
+    assert_eq!(detector.scales.sigmas(0), [1.0; 3]);
+    let gaussian = OpSpec::parse("gaussian:sigma=1").unwrap();
+    assert!(gaussian.detector(&volume).unwrap().is_none());
+    assert!(gaussian.with_threshold(1.0).is_err());
+    let threshold = OpSpec::parse("threshold:value=1").unwrap();
+    assert!(threshold.with_threshold(1.0).is_err());
 }
