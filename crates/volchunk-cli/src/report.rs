@@ -150,7 +150,7 @@ impl PlanReport<'_> {
         for op in self.ops {
             line("op", op.clone());
             if needs_passes(op) {
-                line("passes", "over the whole volume, whatever the region or mask: they find the percentiles of this op (1 for voxels of up to 16 bits, 2 for 32, 4 for 64)".into());
+                line("passes", "over the whole volume, whatever the region or mask: they find what this op needs to know of it (percentiles: 1 for voxels of up to 16 bits, 2 for 32, 4 for 64)".into());
             }
         }
         line(
@@ -263,7 +263,7 @@ impl PlanReport<'_> {
 
 /// Whether an op, as text, needs to know of the whole volume, and was not told.
 fn needs_passes(op: &str) -> bool {
-    volchunk_ops::OpSpec::parse(op).is_ok_and(|op| !op.missing().is_empty())
+    volchunk_ops::OpSpec::parse(op).is_ok_and(|op| op.needs_pass())
 }
 
 fn storage_text(output: &VolumeInfo) -> String {

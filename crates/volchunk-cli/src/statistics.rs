@@ -14,7 +14,7 @@ use crate::{
     progress::Display,
 };
 
-/// Completes the ops of `prepared` that need percentiles of the whole volume: as the job has them
+/// Completes the ops of `prepared` that need to know of the whole volume: as the job has them
 /// that stands at the output and is to be gone on with, else by passes over the input.
 ///
 /// Where what stands there is another job's, nothing is done: it will be refused.
@@ -22,7 +22,7 @@ use crate::{
 /// # Errors
 /// As [`resolve`]; a plan that no longer fits.
 pub(crate) fn complete(prepared: &mut Prepared, limits: Limits, manner: Manner<'_>) -> Result<()> {
-    if prepared.config.ops.iter().all(|op| op.missing().is_empty()) {
+    if prepared.config.ops.iter().all(|op| !op.needs_pass()) {
         return Ok(());
     }
     let ops = match (manner.wanted.force, output_state(&prepared.config.output)?) {
@@ -61,7 +61,7 @@ fn known(job: &Job, prepared: &Prepared) -> Option<Vec<OpSpec>> {
     let ops = parse_ops(job.ops()).ok()?;
     let wanted = &prepared.config.ops;
     let alike = ops.len() == wanted.len() && ops.iter().zip(wanted).all(|(a, b)| a.agrees(b));
-    let whole = ops.iter().all(|op| op.missing().is_empty());
+    let whole = ops.iter().all(|op| !op.needs_pass());
     (alike && whole).then_some(ops)
 }
 
@@ -72,7 +72,7 @@ fn passes(prepared: &Prepared, limits: Limits, manner: Manner<'_>) -> Result<Vec
         // Then a pass holds no more than the plan says.
         chunk: Some(prepared.plan.grid.chunk_shape()),
         watch: &|voxels, pass| {
-            let display = Display::new("finding percentiles", voxels, manner.quiet);
+            let display = Display::new("looking through", voxels, manner.quiet);
             let progress = |p| display.update(p);
             let report = pass(Control { cancel: manner.cancel, progress: &progress });
             display.end();

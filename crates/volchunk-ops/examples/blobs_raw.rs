@@ -28,7 +28,7 @@ fn main() {
         Blobs::new(source.info().clone(), &scales, threshold, &list::<u64>(&a[9]), None).unwrap();
     let pipeline = Pipeline::chain(source.info().clone(), [Box::new(op) as _]).unwrap();
     let mut scratch = Scratch::new();
-    for chunk in ChunkGrid::new(&shape, list::<u64>(&a[8])).unwrap().iter() {
+    for chunk in ChunkGrid::new(&shape, &list::<u64>(&a[8])).unwrap().iter() {
         let table = pipeline.compute(&[&source], &chunk.core, &mut scratch).unwrap();
         for row in table.as_slice::<f64>().chunks_exact(shape.len() + 2) {
             println!("{}", row.iter().map(f64::to_string).collect::<Vec<_>>().join(" "));

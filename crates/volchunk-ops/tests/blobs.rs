@@ -116,7 +116,7 @@ fn cases() -> impl Strategy<Value = Case> {
     let sigma = (0.3f64..2.2, 0.0f64..1.5);
     (
         axes,
-        prop::collection::vec(1u64..24, 4),
+        prop::collection::vec(1u64..17, 4),
         prop::sample::select(Dtype::ALL.to_vec()),
         any::<u64>(),
         prop::collection::vec(sigma, 3),
@@ -215,16 +215,9 @@ fn margin(case: &Case, cube: &[Vec<f64>], at: usize, k: usize) -> f64 {
             continue;
         }
         let place = at as i64 / steps[a] % shape[a];
-        around = around
-            .iter()
-            .flat_map(|&offset| {
-                [-1, 0, 1]
-                    .into_iter()
-                    .filter(move |d| (0..shape[a]).contains(&(place + d)))
-                    .map(move |d| (offset, d))
-            })
-            .map(|(offset, d)| offset + d * steps[a])
-            .collect();
+        let legal = (place - 1).max(0)..(place + 2).min(shape[a]);
+        let all = around.iter().flat_map(|o| legal.clone().map(move |p| (*o, p)));
+        around = all.map(|(offset, p)| offset + (p - place) * steps[a]).collect();
     }
     let mut largest = f64::NEG_INFINITY;
     for other in k.saturating_sub(1)..(k + 2).min(cube.len()) {
@@ -238,7 +231,7 @@ fn margin(case: &Case, cube: &[Vec<f64>], at: usize, k: usize) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     /// Every clear peak is found, and all that is found is one within the rounding of f32.
     #[test]
@@ -247,8 +240,10 @@ proptest! {
         let cube = responses(&case, &volume);
         let table = compute(case.op(), &volume, &Region::whole(&case.shape));
         let columns = case.shape.len() + 2;
-        // Values are at most 1 and filters sum to a few at most.
-        let near = 3e-5;
+        let widest = case.max.iter().copied().fold(0.0, f64::max);
+        let narrowest = case.min.iter().copied().fold(f64::INFINITY, f64::min);
+        // Voxels are at most 1; the largest weights grow as the ratio of a mean σ² to the least.
+        let near = 2e-6 * (5.0 + (widest / narrowest).powi(2));
         let mut found = std::collections::BTreeSet::new();
         for row in table.as_slice::<f64>().chunks_exact(columns) {
             let at = row[..columns - 2]

@@ -231,7 +231,7 @@ impl Job {
     fn found(&self, control: Control<'_>) -> volchunk::Result<Option<Pipeline>> {
         let specs: Vec<OpSpec> =
             self.ops.iter().map(|op| OpSpec::parse(op)).collect::<volchunk::Result<_>>()?;
-        if specs.iter().all(|op| op.missing().is_empty()) {
+        if specs.iter().all(|op| !op.needs_pass()) {
             return Ok(None);
         }
         let cancel = control.cancel;

@@ -3,12 +3,14 @@
 mod filter;
 mod intensity;
 mod kernel;
+mod largest;
 mod peaks;
 mod scales;
 mod table;
 
 use std::ops::Range;
 
+pub(crate) use largest::largest_response;
 pub use scales::Scales;
 use volchunk::{
     AxisKind, AxisNeed, Block, Boundary, Buffer, Dtype, Error, Op, Port, Region, Result, Scratch,
@@ -78,6 +80,8 @@ pub struct Blobs {
     channels: Option<Vec<u64>>,
     /// Whether the largest response is looked for, not the peaks.
     maximum: bool,
+    /// Whether the threshold waits for the largest response.
+    unresolved: bool,
     simd: Simd,
 }
 
@@ -159,6 +163,7 @@ impl Blobs {
             border: border_of,
             channels,
             maximum: false,
+            unresolved: false,
             simd: Simd::from_env()?,
         })
     }
@@ -169,6 +174,12 @@ impl Blobs {
     #[must_use]
     pub fn maximum(self) -> Self {
         Self { maximum: true, ..self }
+    }
+
+    /// The same, but it refuses to compute: its threshold is not known yet. Plans can be made for it.
+    #[must_use]
+    pub(crate) fn unresolved(self) -> Self {
+        Self { unresolved: true, ..self }
     }
 
     /// The same on given instructions; without this, what `VOLCHUNK_SIMD` says.
@@ -182,7 +193,7 @@ impl Blobs {
         self.zyx.map(|a| a.map_or(1, |a| values[a] as usize))
     }
 
-    /// Sizes for a region of `shape` that lies inside of the volume; smaller nowhere else.
+    /// Sizes for a region of `shape` with voxels on all its sides, where there are so many.
     fn sizes(&self, shape: &[u64]) -> (Layout, Window) {
         let volume = self.zyx(&self.inputs[0].info.shape);
         let shape = self.zyx(shape);
@@ -337,6 +348,11 @@ impl Op for Blobs {
         let ([block], [out]) = (inputs, outputs) else {
             return Err(Error::argument("blobs have one input and one output"));
         };
+        if self.unresolved {
+            return Err(Error::argument(
+                "threshold-rel counts from the largest response, which a pass of its own finds before",
+            ));
+        }
         let others: Vec<usize> =
             (0..region.ndim()).filter(|a| !self.zyx.contains(&Some(*a))).collect();
         let mut found = Found::new(region, self.zyx);

@@ -8,6 +8,7 @@ mod resolve;
 mod tests;
 
 pub use local::LocalPercentile;
+pub(crate) use resolve::pass_plan;
 pub use resolve::{Pass, PassOptions, pass_bytes, percentiles, resolve};
 
 use volchunk::{

@@ -3,13 +3,13 @@
 use volchunk::{
     Control, Coords, Error, ErrorKind, Pipeline, PlanRequest, Report, Result, Source,
     StorageRequest, VolumeInfo, plan, run,
-};
+ Plan,};
 
 use super::{
     count::{Counter, Search, table_bytes},
     exact::{between, places},
 };
-use crate::{OpSpec, bind_chain};
+use crate::{OpSpec, bind_chain, blobs::largest_response};
 
 /// A pass over a volume, to be carried out with a control.
 pub type Pass<'a> = dyn Fn(Control<'_>) -> Result<Report> + 'a;
@@ -71,22 +71,7 @@ pub fn percentiles(
         return Err(Error::argument(format!("percentile {percent}; legal: 0 to 100")));
     }
     let workers = options.workers.unwrap_or_else(cores);
-    let plan = plan(&PlanRequest {
-        pipeline,
-        roi: None,
-        chunk: options
-            .chunk
-            .filter(|chunk| chunk.len() == pipeline.output().ndim())
-            .map(Coords::from_slice),
-        storage: StorageRequest::Flat,
-        workers: options.workers,
-        memory: options.memory,
-        held: tables(pipeline, percents, workers),
-        read_overhead: source.read_overhead(),
-        mask: None,
-        skip_empty: false,
-        write_overhead: &|_| Ok(0),
-    })?;
+    let plan = pass_plan(pipeline, source, tables(pipeline, percents, workers), options)?;
     let ranks = |n: u64| {
         let pairs = percents.iter().map(|&percent| places(percent, n.max(1)));
         pairs.flat_map(|(first, second, _)| [first, second]).collect()
@@ -118,6 +103,31 @@ pub fn percentiles(
     found.collect()
 }
 
+/// The plan of a pass over all of a pipeline's result, beside which `held` bytes are held.
+pub(crate) fn pass_plan(
+    pipeline: &Pipeline,
+    source: &dyn Source,
+    held: u64,
+    options: &PassOptions<'_>,
+) -> Result<Plan> {
+    plan(&PlanRequest {
+        pipeline,
+        roi: None,
+        chunk: options
+            .chunk
+            .filter(|chunk| chunk.len() == pipeline.output().ndim())
+            .map(Coords::from_slice),
+        storage: StorageRequest::Flat,
+        workers: options.workers,
+        memory: options.memory,
+        held,
+        read_overhead: source.read_overhead(),
+        mask: None,
+        skip_empty: false,
+        write_overhead: &|_| Ok(0),
+    })
+}
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -147,8 +157,8 @@ pub fn pass_bytes(specs: &[OpSpec], input: &VolumeInfo, workers: Option<usize>) 
     Ok(most)
 }
 
-/// The same ops, those of them that need percentiles of the whole volume completed by them, found in
-/// passes over the result of the ops before them.
+/// The same ops, those of them that need percentiles of the whole volume, or the largest response in
+/// it, completed by them, found in passes over the result of the ops before them.
 ///
 /// An op so completed says so in its text, and binds and computes without any pass: the text can be
 /// kept.
@@ -172,17 +182,21 @@ pub fn resolve(
 ) -> Result<Vec<OpSpec>> {
     let mut known: Vec<OpSpec> = Vec::with_capacity(specs.len());
     for spec in specs {
-        let percents = spec.missing();
-        if percents.is_empty() {
+        if !spec.needs_pass() {
             known.push(spec.clone());
             continue;
         }
         let before = bind_chain(&known, source.info().clone())?;
-        let found =
-            percentiles(&before, source, &percents, options).map_err(|e| match e.kind() {
-                ErrorKind::Cancelled => e,
-                _ => e.context(format!("op '{spec}': finding its percentiles")),
-            })?;
+        let found = match spec.detector(before.output())? {
+            // Nothing is above the threshold where there is no response.
+            Some(detector) => largest_response(before, detector.maximum, source, options)
+                .map(|largest| vec![largest.unwrap_or(0.0)]),
+            None => percentiles(&before, source, &spec.missing(), options),
+        };
+        let found = found.map_err(|e| match e.kind() {
+            ErrorKind::Cancelled => e,
+            _ => e.context(format!("op '{spec}': finding what it needs of the whole volume")),
+        })?;
         known.push(spec.with_found(&found)?);
     }
     Ok(known)

@@ -127,7 +127,7 @@ fn passes_see_what_the_ops_before_made() {
     let ops = resolve(&ops, &source, &PassOptions::default()).unwrap();
     assert!(ops[1].to_string().ends_with(":found=0,5"), "{}", ops[1]);
     assert!(ops[2].to_string().ends_with(":found=0.5,5"), "{}", ops[2]);
-    assert!(ops.iter().all(|op| op.missing().is_empty()));
+    assert!(ops.iter().all(|op| !op.needs_pass()));
     assert!(ops[1].agrees(&OpSpec::parse("percentile:low=0:high=100:max=10").unwrap()));
     assert!(!ops[1].agrees(&ops[2]) && !ops[1].agrees(&ops[0]));
 }

@@ -12,21 +12,8 @@ pub struct Detector {
     pub scales: Scales,
     /// Of two blobs of which more than this fraction overlaps, one is to go; 0 to 1.
     pub overlap: f64,
-    /// The least response of a blob, which itself is too small.
-    pub threshold: f64,
-    /// The same as a fraction of the largest response of volume and scales; 0 to 1.
-    pub threshold_rel: Option<f64>,
     /// Finds the largest response of a region.
     pub maximum: Blobs,
-}
-
-impl Detector {
-    /// The threshold where `largest` is the largest response (None: there is none but NaN): the
-    /// larger of the two.
-    pub fn threshold_for(&self, largest: Option<f64>) -> f64 {
-        let relative = self.threshold_rel.zip(largest).map(|(rel, largest)| rel * largest);
-        relative.map_or(self.threshold, |r| r.max(self.threshold))
-    }
 }
 
 impl OpSpec {
@@ -36,14 +23,9 @@ impl OpSpec {
     /// use volchunk::{Dtype, VolumeInfo};
     /// use volchunk_ops::OpSpec;
     /// let volume = VolumeInfo::new(&[64, 64, 64], Dtype::U16);
-    /// let op = OpSpec::parse("log:min-sigma=2:max-sigma=4:num-sigma=3:threshold=0.1:threshold-rel=0.5")?;
+    /// let op = OpSpec::parse("log:min-sigma=2:max-sigma=4:num-sigma=3:threshold=0.1")?;
     /// let detector = op.detector(&volume)?.unwrap();
-    /// assert_eq!(detector.scales.sigmas(1), [3.0, 3.0, 3.0]);
-    /// // What is relative to the largest response can be bound when that is known.
-    /// assert!(op.bind(&volume).is_err());
-    /// let op = op.with_threshold(detector.threshold_for(Some(0.8)))?;
-    /// assert!(op.to_string().contains(":threshold=0.4:overlap=0.5"));
-    /// assert_eq!(op.bind(&volume)?.name(), "log");
+    /// assert_eq!((detector.scales.sigmas(1), detector.overlap), (&[3.0, 3.0, 3.0][..], 0.5));
     /// # Ok::<(), volchunk::Error>(())
     /// ```
     ///
@@ -57,53 +39,33 @@ impl OpSpec {
             Ok(Detector {
                 scales: self.scales(input)?,
                 overlap: self.number("overlap")?.to_f64(),
-                threshold: self.number("threshold")?.to_f64(),
-                threshold_rel: self.optional_number("threshold-rel")?,
-                maximum: self.search(input)?.maximum(),
+                maximum: self.search(input, 0.0)?.maximum(),
             })
         };
         detector().map(Some).map_err(|e: Error| e.context(format!("op '{self}'")))
     }
 
-    /// The same op with that threshold, and none relative to the largest response.
-    ///
-    /// # Errors
-    /// An op that has no such key; a threshold that is negative, infinite or NaN.
-    pub fn with_threshold(&self, threshold: f64) -> Result<Self> {
-        let mut spec = self.clone();
-        for (key, value) in self.info.keys.iter().zip(&mut spec.values) {
-            match key.name {
-                "threshold" => *value = Some(Value::Number(Number::from_f64(threshold)?)),
-                "threshold-rel" => *value = None,
-                _ => {}
-            }
-        }
-        if spec.value("threshold").is_none() {
-            return Err(Error::argument(format!(
-                "op {} has no threshold; legal: log, dog",
-                self.info.name
-            )));
-        }
-        (self.info.check)(&spec)?;
-        Ok(spec)
+    /// Whether this op has a threshold relative to the largest response, which was not found yet.
+    pub(crate) fn lacks_largest(&self) -> bool {
+        self.value("threshold-rel").is_some() && self.value("found").is_none()
     }
 
-    /// The op that finds the peaks.
+    /// The op that finds the peaks; what is relative to the largest response counts when that is
+    /// known.
     pub(super) fn blobs(&self, input: &VolumeInfo) -> Result<Blobs> {
-        if let Some(relative) = self.optional_number("threshold-rel")? {
-            return Err(Error::argument(format!(
-                "threshold-rel is {relative}, but the largest response of the volume is not known yet; legal here: threshold alone"
-            )));
-        }
-        self.search(input)
+        let threshold = self.number("threshold")?.to_f64();
+        let largest = self.found()?.and_then(|found| found.first().copied());
+        let relative = self.optional_number("threshold-rel")?;
+        let relative = relative.zip(largest).map_or(threshold, |(rel, largest)| rel * largest);
+        let blobs = self.search(input, threshold.max(relative))?;
+        Ok(if self.lacks_largest() { blobs.unresolved() } else { blobs })
     }
 
-    fn search(&self, input: &VolumeInfo) -> Result<Blobs> {
+    fn search(&self, input: &VolumeInfo, threshold: f64) -> Result<Blobs> {
         let spatial = input.spatial_axes();
         let border = per_axis(input, self.counts("exclude-border")?, 0, "exclude-border")?;
         let border: Vec<u64> = spatial.iter().map(|&a| border[a]).collect();
         let channels = self.value("channel").map(|_| self.counts("channel")).transpose()?;
-        let threshold = self.number("threshold")?.to_f64();
         Blobs::new(input.clone(), &self.scales(input)?, threshold, &border, channels)
     }
 
@@ -137,6 +99,9 @@ impl OpSpec {
                 let legal = if largest == 1.0 { "0 to 1" } else { "finite, and at least 0" };
                 return Err(Error::argument(format!("{key} is {value}; legal: {legal}")));
             }
+        }
+        if self.found()?.is_some_and(|found| found.len() != 1) {
+            return Err(Error::argument("found has several values; legal: one, the largest response"));
         }
         match self.optional_number("sigma-ratio")? {
             Some(ratio) if !(ratio > 1.0 && ratio.is_finite()) => {

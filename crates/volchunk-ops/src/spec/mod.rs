@@ -98,15 +98,20 @@ impl OpSpec {
         (self.info.bind)(self, input).map_err(|e| e.context(format!("op '{self}'")))
     }
 
-    /// The percentiles of its whole input that this op still needs; [`resolve`](crate::resolve)
-    /// finds them.
-    pub fn missing(&self) -> Vec<f64> {
+    /// Whether this op needs to know of its whole input what was not found yet;
+    /// [`resolve`](crate::resolve) finds it.
+    pub fn needs_pass(&self) -> bool {
+        self.lacks_largest() || !self.missing().is_empty()
+    }
+
+    /// The percentiles of its whole input that this op still needs.
+    pub(crate) fn missing(&self) -> Vec<f64> {
         let found = matches!(self.found(), Ok(Some(_)));
         // What was parsed has them.
         if found { Vec::new() } else { (self.info.percents)(self).unwrap_or_default() }
     }
 
-    /// The same op, told the percentiles that were [`missing`](Self::missing).
+    /// The same op, told what was missing: percentiles, or the largest response.
     ///
     /// # Errors
     /// Not as many as were missing; values that are not finite, or not ascending.

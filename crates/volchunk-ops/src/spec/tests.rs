@@ -48,6 +48,14 @@ const TABLES: &[&str] = &[
     "dog:min-sigma=1,1,1:max-sigma=2:threshold-rel=0.2:channel=1",
 ];
 
+/// The same for ops whose result is a table, for volumes with channels.
+const TABLES: &[&str] = &[
+    "log:min-sigma=1:max-sigma=2,3,3:num-sigma=4:log-scale=true:threshold=0.1",
+    "log:min-sigma=1um:max-sigma=2um:threshold-rel=0.2:overlap=1:exclude-border=1,2,0:channel=0,2",
+    "dog:min-sigma=1:max-sigma=2:sigma-ratio=1.3:threshold=0:overlap=0:exclude-border=3",
+    "dog:min-sigma=1,1,1:max-sigma=2:threshold-rel=0.2:channel=1",
+];
+
 fn volume() -> VolumeInfo {
     let mut info = VolumeInfo::new(&[4, 6, 8], Dtype::U16);
     for (axis, scale) in info.axes.iter_mut().zip([5.0, 2.0, 1.0]) {
@@ -80,7 +88,7 @@ fn every_op_parses_prints_and_binds() {
     for text in TABLES {
         let spec = OpSpec::parse(text).unwrap();
         assert_eq!(OpSpec::parse(&spec.to_string()).unwrap(), spec, "{text}");
-        let op = spec.with_threshold(0.25).unwrap().bind(&channels).unwrap();
+        let op = spec.bind(&channels).unwrap();
         assert_eq!(op.name(), spec.info().name, "{text}");
     }
     // Equal jobs have equal text.
@@ -269,7 +277,7 @@ fn blobs_refuse_what_makes_no_sense_and_name_the_key() {
         (format!("{sigmas}:threshold=inf"), "threshold is inf"),
         (format!("{sigmas}:overlap=1.5"), "overlap is 1.5; legal: 0 to 1"),
         (format!("{sigmas}:threshold-rel=-0.1"), "threshold-rel is -0.1; legal: 0 to 1"),
-        (format!("{sigmas}:threshold-rel=0.1"), "not known yet"),
+        (format!("{sigmas}:found=1,2"), "found has several values"),
         (format!("{sigmas}:channel=1"), "no channel axis"),
         (format!("{sigmas}:num-sigma=2,3"), "num-sigma has 2 values"),
         (format!("{sigmas}:exclude-border=1,2"), "exclude-border has 2 values"),
@@ -284,11 +292,8 @@ fn blobs_refuse_what_makes_no_sense_and_name_the_key() {
     }
     let op = OpSpec::parse("dog:min-sigma=1:max-sigma=2,3,4").unwrap();
     let detector = op.detector(&volume).unwrap().unwrap();
-    assert_eq!((detector.overlap, detector.threshold), (0.5, 0.5));
+    assert_eq!(detector.overlap, 0.5);
     assert_eq!(detector.scales.sigmas(0), [1.0; 3]);
     let gaussian = OpSpec::parse("gaussian:sigma=1").unwrap();
     assert!(gaussian.detector(&volume).unwrap().is_none());
-    assert!(gaussian.with_threshold(1.0).is_err());
-    let threshold = OpSpec::parse("threshold:value=1").unwrap();
-    assert!(threshold.with_threshold(1.0).is_err());
 }
