@@ -6,9 +6,12 @@
 //! make jobs of their own, so that these read and say the same.
 
 mod args;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "nothing detects cells yet"))]
+mod cells;
 mod commands;
 mod config;
 mod demo;
+mod draw;
 mod fingerprint;
 mod job;
 mod journals;
