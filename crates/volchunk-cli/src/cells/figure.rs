@@ -7,11 +7,15 @@ use super::{
     marks::{self, Marks, Style},
     projections::Image,
 };
-use crate::draw::{Canvas, Colour, text_width};
+use crate::{
+    draw::{Canvas, Colour, text_width},
+    report::grouped,
+};
 
 const PAPER: Colour = [255; 3];
 const INK: Colour = [28, 32, 38];
 const SOFT: Colour = [96, 104, 114];
+const FRAME: Colour = [170, 176, 184];
 const BORDER: Colour = [110, 215, 205];
 
 /// Pixels left of the panels, above them, between them, and under them for ticks.
@@ -162,6 +166,8 @@ impl Picture<'_> {
             let beside = panel.along == Some(n - 1) && n == 3;
             let left = LEFT + if beside { pixels[2] + GAP } else { 0 };
             let top = head + if below { pixels[1] + GAP } else { 0 };
+            let [height, width] = [panel.down, panel.across].map(|a| pixels[a]);
+            canvas.fill(left - 1, top - 1, width + 2, height + 2, FRAME);
             canvas.paste(left, top, &self.panel(k));
             let bottom = top + self.frame.axes[panel.down].pixels;
             if n < 3 || below || beside {
@@ -187,10 +193,7 @@ impl Picture<'_> {
             canvas.line([(x, bottom as f32), (x, bottom as f32 + 5.0)], 1.2, SOFT, 1.0);
             middle(canvas, x, bottom as f32 + 10.0, &number(tick), SOFT);
         }
-        let name = match self.frame.unit {
-            "voxels" => shown.name.clone(),
-            unit => format!("{} / {unit}", shown.name),
-        };
+        let name = format!("{} / {}", shown.name, self.frame.unit);
         let x = left as f32 + shown.pixels as f32 / 2.0;
         middle(canvas, x, bottom as f32 + 28.0, &name, INK);
     }
@@ -242,10 +245,7 @@ impl Picture<'_> {
             }
             x += 14.0;
         }
-        let shaded = self.marks.iter().filter(|m| m.style() == Style::Density);
-        let side = round_length(40.0 / self.frame.scale);
-        let most = shaded.map(|m| m.densest(side * self.frame.scale)).reduce(f64::max);
-        if let Some(most) = most {
+        if let Some((most, square)) = self.densest() {
             text(canvas, &mut x, "cells  0");
             bar(canvas, &mut x, &|share| {
                 let alpha = (share * 2.5).min(0.85);
@@ -253,18 +253,22 @@ impl Picture<'_> {
                 let over = marks::heat(share);
                 [0, 1, 2].map(|c| crate::draw::mix(under[c], over[c], alpha))
             });
-            let unit = self.frame.unit;
-            text(
-                canvas,
-                &mut x,
-                &format!(
-                    "{} behind {} × {} {unit}",
-                    number(most.ceil()),
-                    number(side),
-                    number(side)
-                ),
-            );
+            text(canvas, &mut x, &format!("{most} behind {square}"));
         }
+    }
+
+    /// Of the first panel that is shaded, the most cells behind a square, and that square. Each
+    /// panel's shading goes up to its own most.
+    pub(crate) fn densest(&self) -> Option<(String, String)> {
+        let k = self.marks.iter().position(|m| m.style() == Style::Density)?;
+        let panel = self.frame.panels[k];
+        let [down, across] = [panel.down, panel.across].map(|a| &self.frame.axes[a]);
+        let side = round_length(40.0 / self.frame.scale);
+        let pixels = |shown: &Shown| side / shown.size * shown.zoom();
+        let most = self.marks[k].densest(pixels(down) * pixels(across));
+        let unit = self.frame.unit;
+        let square = format!("{0} × {0} {unit} of {1}{2}", number(side), down.name, across.name);
+        Some((grouped(most.ceil() as u64), square))
     }
 
     /// What else is to be known.

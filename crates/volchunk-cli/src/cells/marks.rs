@@ -95,7 +95,7 @@ impl Marks {
             self.covered += std::f64::consts::PI * (rx + ry) * f64::from(LINE);
             self.ellipse(centre, (rx as f32, ry as f32), colour);
         }
-        if self.cells as f64 * 12.0 <= CROWDED * self.area() {
+        if self.dots_fit() {
             let reach = DOT + 2.5;
             self.each(centre, (reach, reach), |layers, at, (dx, dy)| {
                 // A dark rim sets a dot apart from bright voxels.
@@ -140,11 +140,18 @@ impl Marks {
     /// How these cells are best shown.
     pub(crate) fn style(&self) -> Style {
         let radius = self.radii / self.cells.max(1) as f64;
-        match () {
-            () if self.covered <= CROWDED * self.area() && radius >= 2.0 => Style::Rings,
-            () if self.cells as f64 * 12.0 <= CROWDED * self.area() => Style::Dots,
-            () => Style::Density,
+        if self.covered <= CROWDED * self.area() && radius >= 2.0 {
+            Style::Rings
+        } else if self.dots_fit() {
+            Style::Dots
+        } else {
+            Style::Density
         }
+    }
+
+    /// Whether the dots of the cells so far leave most of the panel to be seen.
+    fn dots_fit(&self) -> bool {
+        self.cells as f64 * std::f64::consts::PI * f64::from(DOT).powi(2) <= CROWDED * self.area()
     }
 
     /// Lays the marks over the panel of their size at `(left, top)` of `canvas`.
@@ -183,10 +190,9 @@ impl Marks {
         density
     }
 
-    /// The most cells, behind one another, that a square of `side` pixels would hold.
-    pub(crate) fn densest(&self, side: f64) -> f64 {
-        let most = self.density().into_iter().fold(0f32, f32::max);
-        f64::from(most) * side * side
+    /// The most cells, behind one another, that `area` pixels hold anywhere.
+    pub(crate) fn densest(&self, area: f64) -> f64 {
+        f64::from(self.density().into_iter().fold(0f32, f32::max)) * area
     }
 }
 
@@ -220,7 +226,7 @@ pub(crate) fn heat(share: f32) -> Colour {
 /// From the smallest to the largest σ: colours that stand out from grey, also for eyes that see no
 /// red or no green.
 pub(crate) fn scale(share: f32) -> Colour {
-    between(&[[60, 200, 255], [255, 225, 70], [255, 95, 60]], share)
+    between(&[[60, 200, 255], [95, 235, 140], [255, 225, 70], [255, 95, 60]], share)
 }
 
 /// A colour for the `k`-th channel.
@@ -274,7 +280,7 @@ mod tests {
         let at = |x: usize| canvas.pixels()[(100 * 300 + x) * 3];
         assert!(at(4) > at(150) + 20 && at(150) > 0, "dense {} sparse {}", at(4), at(150));
         // A square of 10 × 10 pixels holds 1/600 of the cells on average.
-        assert!(marks.densest(10.0) > 1_000_000.0 / 600.0);
+        assert!(marks.densest(100.0) > 1_000_000.0 / 600.0);
     }
 
     #[test]

@@ -8,8 +8,6 @@ mod chart;
 mod figure;
 mod frame;
 mod histogram;
-#[cfg(test)]
-mod look;
 mod marks;
 mod page;
 mod place;

@@ -55,10 +55,10 @@ pub(super) fn page(report: &CellsReport, ended: &Ended) -> Result<String> {
         generator(),
         escape(&report.title()),
     );
-    let _ = write!(
+    let _ = writeln!(
         t,
         "<header><h1>{}</h1>\n<p class=\"lead\">{} in {} voxels ({}){}; found in {} by {} {}.</p>\
-         </header>\n<main>\n",
+         </header>\n<main>",
         escape(&report.title()),
         cells(report.count),
         shape(about.grid.domain().shape()),
@@ -137,31 +137,38 @@ fn projections(t: &mut String, report: &CellsReport) -> Result<()> {
             }
         }
     }
-    let side = round_length(40.0 / frame.scale);
-    let shaded = report.marks.iter().filter(|m| m.style() == Style::Density);
-    if let Some(most) = shaded.map(|m| m.densest(side * frame.scale)).reduce(f64::max) {
+    if let Some((most, square)) = picture.densest() {
         let _ = write!(
             t,
-            "Shading: cells behind {} × {} {}, from 0{}{}.",
-            number(side),
-            number(side),
-            frame.unit,
+            "Shading: cells behind {}, from 0{}{most}; each picture's goes up to its own most.",
+            escape(&square),
             gradient(marks::heat),
-            number(most.ceil())
         );
     }
-    *t += "</p>\n<div class=\"panels\">\n";
+    // The panels share their axes at any width: columns in proportion to their pixels.
+    let pixels: Vec<usize> = frame.axes.iter().map(|s| s.pixels).collect();
+    let columns = match pixels.as_slice() {
+        [z, _, x] => (format!("{x}fr {z}fr"), x + z + 10),
+        _ => ("1fr".into(), pixels[1]),
+    };
+    let _ = writeln!(
+        t,
+        "</p>\n<figure><div class=\"panels\" style=\"grid-template-columns:{};max-width:{}px\">",
+        columns.0, columns.1
+    );
+    let mut captions = String::new();
     for (k, panel) in frame.panels.iter().enumerate() {
         let mut canvas = picture.panel(k);
         let (down, across) = (&frame.axes[panel.down], &frame.axes[panel.across]);
-        // A fifth of the panel, where the axis has its true length.
-        let bar = round_length(across.voxels as f64 * across.size / 5.0);
-        let length = (bar / across.size * across.zoom()) as usize;
-        let (_, height) = canvas.size();
-        canvas.fill(11, height.saturating_sub(19), length + 2, 7, [0; 3]);
-        canvas.fill(12, height.saturating_sub(18), length, 5, [255; 3]);
         let (width, height) = canvas.size();
-        let along = panel.along.map(|a| frame.axes[a].name.clone());
+        let mut bar = String::new();
+        if k == 0 {
+            let length = round_length(across.voxels as f64 * across.size / 5.0);
+            let pixels = (length / across.size * across.zoom()) as usize;
+            canvas.fill(11, height.saturating_sub(19), pixels + 2, 7, [0; 3]);
+            canvas.fill(12, height.saturating_sub(18), pixels, 5, [255; 3]);
+            bar = format!("; the white bar is {} {} long", number(length), frame.unit);
+        }
         let shown = match report.marks[k].style() {
             Style::Rings => "cells as rings of their radius",
             Style::Dots => "cells as dots",
@@ -173,33 +180,30 @@ fn projections(t: &mut String, report: &CellsReport) -> Result<()> {
         };
         let stretched: String = [panel.across, panel.down]
             .into_iter()
-            .filter_map(|a| {
-                Some(format!("; {} stretched {:.1} ×", frame.axes[a].name, frame.stretched(a)?))
-            })
+            .filter_map(|a| Some((a, frame.stretched(a)?)))
+            .map(|(a, ratio)| format!("; {} stretched {ratio:.1} ×", frame.axes[a].name))
             .collect();
-        let projected = along.map_or("Volume".into(), |a| format!("Along {a}"));
-        let caption = format!(
-            "{projected}: {axes}{stretched}; {shown}. Bar: {} {}.",
-            number(bar),
-            frame.unit
-        );
-        let _ = write!(
+        let projected = match panel.along {
+            Some(a) => format!("Along {}", frame.axes[a].name),
+            None => "The volume".into(),
+        };
+        let caption = format!("{projected}: {axes}{stretched}; {shown}{bar}.");
+        let _ = writeln!(
             t,
-            "<figure><img width=\"{width}\" height=\"{height}\" alt=\"{}\" src=\"data:image/png;base64,{}\">\
-             <figcaption>{}</figcaption></figure>\n",
+            "<img width=\"{width}\" height=\"{height}\" alt=\"{}\" src=\"data:image/png;base64,{}\">",
             escape(&format!("Maximum projection. {caption}")),
             base64(&png(&canvas)?),
-            escape(&caption)
         );
+        let _ = write!(captions, "{}<br>", escape(&caption));
     }
-    *t += "</div>\n";
+    let _ = writeln!(t, "</div><figcaption>{captions}</figcaption></figure>");
     Ok(())
 }
 
 fn section(t: &mut String, title: &str, text: &str, chart: &Chart<'_>) {
-    let _ = write!(
+    let _ = writeln!(
         t,
-        "<section><h3>{}</h3>{}\n<p class=\"soft\">{text}</p></section>\n",
+        "<section><h3>{}</h3>{}\n<p class=\"soft\">{text}</p></section>",
         escape(title),
         chart.svg()
     );
@@ -326,9 +330,9 @@ fn seams(t: &mut String, spreads: &[Spread]) {
     let whole: Vec<&str> =
         spreads.iter().filter(|s| s.chunks() == 1).map(|s| s.name.as_str()).collect();
     if !whole.is_empty() {
-        let _ = write!(
+        let _ = writeln!(
             t,
-            "<p>One chunk covers the volume along {}: no seam can be there.</p>\n",
+            "<p>One chunk covers the volume along {}: no seam can be there.</p>",
             escape(&whole.join(", "))
         );
     }
@@ -359,11 +363,11 @@ fn verdict(at: Option<AtBorders>) -> (String, String) {
 fn tables(t: &mut String, report: &CellsReport, ended: &Ended) {
     let about = &report.about;
     let mut table = |title: &str, rows: &[(String, String)]| {
-        let _ = write!(t, "<h2>{title}</h2>\n<table>\n");
+        let _ = writeln!(t, "<h2>{title}</h2>\n<table>");
         for (name, value) in rows {
-            let _ = write!(
+            let _ = writeln!(
                 t,
-                "<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n",
+                "<tr><th scope=\"row\">{}</th><td>{}</td></tr>",
                 escape(name),
                 escape(value)
             );
@@ -410,7 +414,7 @@ fn tables(t: &mut String, report: &CellsReport, ended: &Ended) {
         row("version", format!("volchunk {}", env!("CARGO_PKG_VERSION"))),
     ]);
     table("The run", &rows);
-    let _ = write!(t, "<h2>Command</h2>\n<pre>{}</pre>\n", escape(&about.command));
+    let _ = writeln!(t, "<h2>Command</h2>\n<pre>{}</pre>", escape(&about.command));
 }
 
 /// RFC 4648.

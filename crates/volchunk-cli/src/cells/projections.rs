@@ -106,8 +106,7 @@ struct Tile {
     blocks: usize,
     /// First voxel of the chunk, counted from the start of the first block.
     lead: u64,
-    /// Voxels of the chunk, and of a block.
-    voxels: u64,
+    /// Voxels of a block.
     step: u64,
 }
 
@@ -143,7 +142,7 @@ impl Sink for Projections<'_> {
                     axis.map_or((0, 1), |a| (region.start()[a], region.shape()[a]));
                 let (first, lead) = ((start / s.step) as usize, start % s.step);
                 let blocks = (lead + voxels).div_ceil(s.step) as usize;
-                Tile { first, blocks, lead, voxels, step: s.step }
+                Tile { first, blocks, lead, step: s.step }
             })
             .collect();
         let mut parts: Vec<Image> = self

@@ -11,8 +11,6 @@ const BESIDE: f64 = 8.0;
 
 /// Cells along one axis of the volume.
 pub(crate) struct Spread {
-    /// The volume's axis.
-    pub(crate) axis: usize,
     pub(crate) name: String,
     start: u64,
     chunk: u64,
@@ -37,7 +35,6 @@ impl Spread {
         let voxels = domain.shape()[axis];
         let chunk = grid.chunk_shape()[axis].min(voxels).max(1);
         Self {
-            axis,
             name: name.to_owned(),
             start: domain.start()[axis],
             chunk,
