@@ -7,9 +7,11 @@
 
 mod args;
 mod asked;
+mod cells;
 mod commands;
 mod config;
 mod demo;
+mod draw;
 mod fingerprint;
 mod job;
 mod journals;

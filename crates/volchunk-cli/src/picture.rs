@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufReader, BufWriter},
+    io::{BufReader, BufWriter, Write},
     path::Path,
 };
 
@@ -10,18 +10,27 @@ use volchunk::{Error, Result};
 
 /// Writes `size` (width, height) pixels, three bytes each, as PNG, made with `software`.
 pub(crate) fn save(path: &Path, size: (usize, usize), pixels: &[u8], software: &str) -> Result<()> {
-    let fail = |e: png::EncodingError| {
-        Error::io(format_args!("writing {}", path.display()), std::io::Error::other(e))
-    };
     let file = File::create(path)
         .map_err(|e| Error::io(format_args!("creating {}", path.display()), e))?;
-    let mut encoder = png::Encoder::new(BufWriter::new(file), size.0 as u32, size.1 as u32);
+    encode(BufWriter::new(file), size, pixels, software).map_err(|e| {
+        Error::io(format_args!("writing {}", path.display()), std::io::Error::other(e))
+    })
+}
+
+/// The same to anything that takes bytes.
+pub(crate) fn encode(
+    to: impl Write,
+    size: (usize, usize),
+    pixels: &[u8],
+    software: &str,
+) -> std::result::Result<(), png::EncodingError> {
+    let mut encoder = png::Encoder::new(to, size.0 as u32, size.1 as u32);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_compression(png::Compression::High);
-    encoder.add_text_chunk("Software".into(), software.into()).map_err(fail)?;
-    let mut writer = encoder.write_header().map_err(fail)?;
-    writer.write_image_data(pixels).map_err(fail)?;
-    writer.finish().map_err(fail)
+    encoder.add_text_chunk("Software".into(), software.into())?;
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(pixels)?;
+    writer.finish()
 }
 
 /// Whether the file at `path` is a picture that was made with `software`.

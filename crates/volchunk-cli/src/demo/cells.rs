@@ -3,9 +3,9 @@
 use volchunk::{Axis, Dtype, Region, Result, Scratch, Source, ViewMut, VolumeInfo};
 
 /// µm between voxel centres, z y x.
-const VOXEL: [f64; 3] = [5.0, 2.0, 2.0];
+pub(super) const VOXEL: [f64; 3] = [3.0, 2.0, 2.0];
 /// Voxels between the places that may hold a cell, z y x.
-const LATTICE: [u64; 3] = [5, 13, 13];
+const LATTICE: [u64; 3] = [8, 13, 13];
 
 /// A slice of tissue with a dense rind and sparser cells within, under noise; uint16, z y x.
 ///
@@ -20,6 +20,15 @@ struct Cell {
     /// µm.
     radius: f64,
     brightness: f64,
+}
+
+/// A cell as it was put there, to hold detections against.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Known {
+    /// µm from the centre of voxel 0, z y x.
+    pub(super) centre: [f64; 3],
+    /// µm: the standard deviation, along any axis, of its light. That of (1 − r²/R²)² is R / 3.
+    pub(super) sigma: f64,
 }
 
 impl Cells {
@@ -46,7 +55,8 @@ impl Cells {
     /// The cell at a place of the lattice, if there is one.
     fn cell(&self, place: [u64; 3]) -> Option<Cell> {
         let mut random = Random::at(place, 1);
-        let jitter = [random.unit(), random.unit(), random.unit()];
+        // Two cells are never so close that they would be one.
+        let jitter = [(); 3].map(|()| 0.25 + 0.5 * random.unit());
         let at = [0, 1, 2].map(|a| (place[a] as f64 + jitter[a]) * LATTICE[a] as f64);
         let depth = self.depth(at);
         let density = match depth {
@@ -56,9 +66,29 @@ impl Cells {
             _ => 0.45,
         };
         let brightness = 500.0 + 2200.0 * random.unit() * random.unit();
-        let radius = 5.5 + 4.0 * random.unit();
+        let radius = 6.5 + 4.0 * random.unit();
         let centre = [0, 1, 2].map(|a| at[a] * VOXEL[a]);
         (random.unit() < density).then_some(Cell { centre, radius, brightness })
+    }
+
+    /// The cells whose centres lie in the volume.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the demo does not seek them yet"))]
+    pub(super) fn known(&self) -> Vec<Known> {
+        let shape = &self.info.shape;
+        let places = Region::from_ranges((0..3).map(|a| 0..shape[a] / LATTICE[a] + 1));
+        let mut known = Vec::new();
+        for z in places.range(0) {
+            for y in places.range(1) {
+                for x in places.range(2) {
+                    let Some(cell) = self.cell([z, y, x]) else { continue };
+                    let at = [0, 1, 2].map(|a| cell.centre[a] / VOXEL[a]);
+                    if (0..3).all(|a| at[a] < shape[a] as f64 - 0.5) {
+                        known.push(Known { centre: cell.centre, sigma: cell.radius / 3.0 });
+                    }
+                }
+            }
+        }
+        known
     }
 
     /// Adds the part of `cell` that lies in `region` to its voxels.
@@ -182,6 +212,21 @@ mod tests {
     use volchunk::Buffer;
 
     use super::*;
+
+    #[test]
+    fn known_cells_are_where_the_light_is() {
+        let cells = Cells::new([24, 60, 50]);
+        let known = cells.known();
+        assert!(known.len() > 10, "{}", known.len());
+        let whole = Region::whole([24, 60, 50]);
+        let mut out = Buffer::zeros(whole.shape(), Dtype::U16);
+        cells.read(&whole, out.view_mut(), &mut Scratch::new()).unwrap();
+        for cell in known {
+            let at = [0, 1, 2].map(|a| (cell.centre[a] / VOXEL[a]).round() as u64);
+            let value = out.as_slice::<u16>()[index(&whole, at)];
+            assert!(value > 400, "{value} at {at:?}");
+        }
+    }
 
     #[test]
     fn a_region_is_a_part_of_the_whole() {

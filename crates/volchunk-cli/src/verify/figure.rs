@@ -4,8 +4,11 @@ use std::path::Path;
 
 use volchunk::{AxisSeams, Buffer, Element, Finding, Region, Result, Scratch, Source, dispatch};
 
-use super::{SOFTWARE, font};
-use crate::picture;
+use super::SOFTWARE;
+use crate::{
+    draw::{Canvas, Colour, text_width},
+    picture,
+};
 
 /// Pixels for each voxel.
 const ZOOM: usize = 6;
@@ -13,18 +16,18 @@ const ZOOM: usize = 6;
 const GAP: usize = 24;
 /// Pixels above the panels, for what they are.
 const HEAD: usize = 52;
-/// Pixels for each pixel of a letter.
-const LETTER: usize = 3;
+/// Pixels of a capital.
+const LETTER: f32 = 12.0;
 /// Columns of the profile for each plane.
 const BAR: usize = 7;
 /// Rows of the panels at least, so that the profile can be read.
 const LEAST: usize = 300;
 
-const WHITE: [u8; 3] = [255; 3];
-const BLACK: [u8; 3] = [30; 3];
-const GREY: [u8; 3] = [150, 158, 166];
-const PALE: [u8; 3] = [225, 228, 232];
-const RED: [u8; 3] = [214, 39, 40];
+const WHITE: Colour = [255; 3];
+const BLACK: Colour = [30; 3];
+const GREY: Colour = [150, 158, 166];
+const PALE: Colour = [225, 228, 232];
+const RED: Colour = [214, 39, 40];
 
 /// Draws the strongest finding of all axes. False where nothing was measured.
 pub(super) fn draw(
@@ -47,30 +50,34 @@ pub(super) fn draw(
     let patch = Patch::read(source, region, axis.axis, plane, finding.jump.order)?;
     let [height, width] = patch.size;
     let rows = (height * ZOOM).max(LEAST);
-    let mut canvas = Canvas::new(4 * GAP + 2 * width * ZOOM + 65 * BAR, HEAD + rows + 2 * GAP);
+    let mut canvas =
+        Canvas::new(4 * GAP + 2 * width * ZOOM + 65 * BAR, HEAD + rows + 2 * GAP, WHITE);
     let name = &names[axis.axis];
     let lefts = [GAP, 2 * GAP + width * ZOOM, 3 * GAP + 2 * width * ZOOM];
-    canvas.text(
+    let mut put = |left: usize, top: f32, text: &str, colour| {
+        canvas.text((left as f32, top), LETTER, text, colour);
+    };
+    put(
         lefts[0],
-        8,
-        &format!("{name} = {plane} {}", if finding.found { "seam" } else { "no seam" }),
+        8.0,
+        &format!("{name} = {plane}: {}", if finding.found { "seam" } else { "no seam" }),
         if finding.found { RED } else { BLACK },
     );
-    canvas.text(lefts[0], 29, &format!("voxels, {name} to the right"), BLACK);
-    canvas.text(lefts[1], 29, &format!("differences of order {}", finding.jump.order), BLACK);
+    put(lefts[0], 29.0, &format!("voxels, {name} to the right"), BLACK);
+    put(lefts[1], 29.0, &format!("differences of order {}", finding.jump.order), BLACK);
     let what = if finding.jump.step { "their mean" } else { "their size" };
-    canvas.text(lefts[2], 8, &format!("{what}, by planes from the grid:"), BLACK);
-    canvas.text(lefts[2], 29, &format!("×{:.2} score {:.1}", finding.ratio, finding.score), BLACK);
+    put(lefts[2], 8.0, &format!("{what}, by planes from the grid:"), BLACK);
+    put(lefts[2], 29.0, &format!("× {:.2}, score {:.1}", finding.ratio, finding.score), BLACK);
     let top = HEAD;
     for (left, values) in [(lefts[0], &patch.voxels), (lefts[1], &patch.jumps)] {
-        canvas.image(left, top, patch.size, &picture::stretch(values));
+        image(&mut canvas, left, top, patch.size, &picture::stretch(values));
         // Where the plane is, beside the voxels and not over them.
         let x = left + patch.middle * ZOOM;
         canvas.fill(x - 1, top - 7, 2, 5, RED);
         canvas.fill(x - 1, top + height * ZOOM + 2, 2, 5, RED);
     }
     profile(&mut canvas, lefts[2], top, rows, finding);
-    picture::save(path, (canvas.width, canvas.height), &canvas.pixels, SOFTWARE)?;
+    picture::save(path, canvas.size(), canvas.pixels(), SOFTWARE)?;
     Ok(true)
 }
 
@@ -89,13 +96,9 @@ fn profile(canvas: &mut Canvas, left: usize, top: usize, rows: usize, finding: &
     canvas.fill(left, top + y(0.0), 65 * BAR, 1, BLACK);
     for k in [-32, -16, 0, 16, 32i64] {
         let text = k.to_string();
-        let x = left + (k + 32) as usize * BAR + BAR / 2;
-        canvas.text(
-            x.saturating_sub(text.len() * font::ADVANCE * LETTER / 2),
-            top + rows + 5,
-            &text,
-            BLACK,
-        );
+        let x = (left + (k + 32) as usize * BAR + BAR / 2) as f32;
+        let x = x - text_width(LETTER, &text) / 2.0;
+        canvas.text((x, (top + rows + 5) as f32), LETTER, &text, BLACK);
     }
 }
 
@@ -167,44 +170,12 @@ fn differences(row: &[f32], order: u8) -> Vec<f32> {
     line.iter().enumerate().map(|(k, v)| if known(k) { v.abs() as f32 } else { 0.0 }).collect()
 }
 
-struct Canvas {
-    width: usize,
-    height: usize,
-    pixels: Vec<u8>,
-}
-
-impl Canvas {
-    fn new(width: usize, height: usize) -> Self {
-        Self { width, height, pixels: vec![WHITE[0]; width * height * 3] }
-    }
-
-    /// A rectangle; what lies outside is left out.
-    fn fill(&mut self, x: usize, y: usize, width: usize, height: usize, colour: [u8; 3]) {
-        for row in y..(y + height).min(self.height) {
-            for column in x..(x + width).min(self.width) {
-                let at = (row * self.width + column) * 3;
-                self.pixels[at..at + 3].copy_from_slice(&colour);
-            }
-        }
-    }
-
-    fn image(&mut self, x: usize, y: usize, [height, width]: [usize; 2], grey: &[u8]) {
-        for row in 0..height {
-            for column in 0..width {
-                let colour = [grey[row * width + column]; 3];
-                self.fill(x + column * ZOOM, y + row * ZOOM, ZOOM, ZOOM, colour);
-            }
-        }
-    }
-
-    fn text(&mut self, x: usize, y: usize, text: &str, colour: [u8; 3]) {
-        for (k, letter) in text.chars().enumerate() {
-            for row in 0..font::HEIGHT {
-                for column in (0..3).filter(|&c| font::is_set(letter, row, c)) {
-                    let left = x + (k * font::ADVANCE + column) * LETTER;
-                    self.fill(left, y + row * LETTER, LETTER, LETTER, colour);
-                }
-            }
+/// Grey voxels, each as a square of pixels.
+fn image(canvas: &mut Canvas, x: usize, y: usize, [height, width]: [usize; 2], grey: &[u8]) {
+    for row in 0..height {
+        for column in 0..width {
+            let colour = [grey[row * width + column]; 3];
+            canvas.fill(x + column * ZOOM, y + row * ZOOM, ZOOM, ZOOM, colour);
         }
     }
 }

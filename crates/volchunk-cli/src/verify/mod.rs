@@ -1,7 +1,6 @@
 //! `volchunk verify`: whether an output is what was written, and whether seams can be seen in it.
 
 mod figure;
-mod font;
 mod report;
 
 use std::{

@@ -1,9 +1,9 @@
 //! The passes that find what ops need to know of the whole volume.
 
 use volchunk::{
-    Control, Coords, Error, ErrorKind, Pipeline, PlanRequest, Report, Result, Source,
+    Control, Coords, Error, ErrorKind, Pipeline, Plan, PlanRequest, Report, Result, Source,
     StorageRequest, VolumeInfo, plan, run,
- Plan,};
+};
 
 use super::{
     count::{Counter, Search, table_bytes},

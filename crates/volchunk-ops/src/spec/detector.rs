@@ -101,7 +101,9 @@ impl OpSpec {
             }
         }
         if self.found()?.is_some_and(|found| found.len() != 1) {
-            return Err(Error::argument("found has several values; legal: one, the largest response"));
+            return Err(Error::argument(
+                "found has several values; legal: one, the largest response",
+            ));
         }
         match self.optional_number("sigma-ratio")? {
             Some(ratio) if !(ratio > 1.0 && ratio.is_finite()) => {
