@@ -54,6 +54,7 @@ def main():
     save("pages", table(), data_page_size=100, write_batch_size=10, row_group_size=100)
     save("nulls", table(nulls=True))
     save("nulls-plain", table(nulls=True), use_dictionary=False)
+    save("no-rows", table()[:0])
     save("version-2", table(), data_page_version="2.0", compression="snappy")
     save("version-2-nulls", table(nulls=True), data_page_version="2.0", compression="zstd")
     save("unknown-text", table().append_column("name", pa.array(["a"] * N)))

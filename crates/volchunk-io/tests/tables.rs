@@ -56,7 +56,8 @@ fn tables_of_others() {
         let (info, rows) = outcome.unwrap();
         let nulls = name.contains("nulls");
         let columns = &info.columns;
-        assert_eq!(rows.len(), 240 * columns.len(), "{name}");
+        let count = if name == "no-rows" { 0 } else { 240 };
+        assert_eq!(rows.len(), count * columns.len(), "{name}");
         for (k, &found) in rows.iter().enumerate() {
             let (i, column) = (k / columns.len(), &columns[k % columns.len()].name);
             let want = expected(column, i, nulls);
@@ -70,7 +71,7 @@ fn tables_of_others() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 14);
+    assert_eq!(seen, 15);
 }
 
 #[test]

@@ -89,28 +89,31 @@ impl ZipWriter {
 
     /// Writes the list of entries, and gives the file its name.
     pub(super) fn finish(mut self) -> Result<()> {
-        let start = self.output.written();
-        let mut bytes = Vec::new();
-        for entry in &self.entries {
-            entry.central(&mut bytes);
-        }
-        let (count, length) = (self.entries.len() as u64, bytes.len() as u64);
-        if start >= u64::from(ELSEWHERE) {
-            let end = start + length;
-            put(&mut bytes, &[&END_64.to_le_bytes(), &44u64.to_le_bytes()]);
-            put(&mut bytes, &[&VERSION.to_le_bytes(), &VERSION.to_le_bytes(), &[0; 8]]);
-            for value in [count, count, length, start] {
-                put(&mut bytes, &[&value.to_le_bytes()]);
-            }
-            put(&mut bytes, &[&LOCATOR_64.to_le_bytes(), &[0; 4], &end.to_le_bytes()]);
-            put(&mut bytes, &[&1u32.to_le_bytes()]);
-        }
-        let count = (count as u16).to_le_bytes();
-        put(&mut bytes, &[&END.to_le_bytes(), &[0; 4], &count, &count]);
-        put(&mut bytes, &[&(length as u32).to_le_bytes(), &narrow(start).to_le_bytes(), &[0; 2]]);
-        self.output.write(&bytes)?;
+        let list = list_of(&self.entries, self.output.written());
+        self.output.write(&list)?;
         self.output.finish()
     }
+}
+
+/// The list of `entries` and the archive's end, which stand from `start` on.
+fn list_of(entries: &[Written], start: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    entries.iter().for_each(|entry| entry.central(&mut bytes));
+    let (count, length) = (entries.len() as u64, bytes.len() as u64);
+    if start >= u64::from(ELSEWHERE) {
+        let end = start + length;
+        put(&mut bytes, &[&END_64.to_le_bytes(), &44u64.to_le_bytes()]);
+        put(&mut bytes, &[&VERSION.to_le_bytes(), &VERSION.to_le_bytes(), &[0; 8]]);
+        for value in [count, count, length, start] {
+            put(&mut bytes, &[&value.to_le_bytes()]);
+        }
+        put(&mut bytes, &[&LOCATOR_64.to_le_bytes(), &[0; 4], &end.to_le_bytes()]);
+        put(&mut bytes, &[&1u32.to_le_bytes()]);
+    }
+    let count = (count as u16).to_le_bytes();
+    put(&mut bytes, &[&END.to_le_bytes(), &[0; 4], &count, &count]);
+    put(&mut bytes, &[&(length as u32).to_le_bytes(), &narrow(start).to_le_bytes(), &[0; 2]]);
+    bytes
 }
 
 impl Written {
@@ -292,5 +295,40 @@ impl Entry {
                 file.len()
             ))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, SeekFrom, Write};
+
+    use super::*;
+
+    #[test]
+    fn beyond_32_bits() {
+        // A file of holes: it takes no room.
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.zip");
+        let entry = |name, length, offset| Written { name, crc: 7, length, offset };
+        let written = [entry("a", 5 << 30, 0), entry("b", 3, 6 << 30), entry("c", 4, 9)];
+        let start = 7 << 30;
+        let mut file = std::fs::File::create(&path).unwrap();
+        for entry in &written {
+            file.seek(SeekFrom::Start(entry.offset)).unwrap();
+            file.write_all(&local(entry.name, entry.crc, entry.length)).unwrap();
+        }
+        file.seek(SeekFrom::Start(start)).unwrap();
+        file.write_all(&list_of(&written, start)).unwrap();
+
+        let file = CountedFile::open(&path).unwrap();
+        let found = entries(&file).unwrap();
+        assert_eq!(found.len(), 3);
+        for (found, written) in found.iter().zip(&written) {
+            assert_eq!((found.name.as_str(), found.crc), (written.name, 7));
+            assert_eq!((found.length, found.offset), (written.length, written.offset));
+        }
+        // Its head, with its name and 20 bytes of lengths, stands before it.
+        let place = found[1].place(&file).unwrap();
+        assert_eq!(place, (6 << 30) + 51..(6 << 30) + 54);
     }
 }
