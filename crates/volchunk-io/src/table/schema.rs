@@ -105,7 +105,7 @@ impl TableInfo {
 
     /// Number of rows that `rows` holds.
     pub(crate) fn count(&self, rows: &[f64]) -> Result<usize> {
-        if rows.len() % self.columns.len() != 0 {
+        if !rows.len().is_multiple_of(self.columns.len()) {
             return Err(Error::argument(format!(
                 "{} values are not whole rows of {} columns",
                 rows.len(),
