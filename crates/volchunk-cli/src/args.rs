@@ -28,6 +28,16 @@ Examples:
 
 Exit codes: 0 nothing found, 1 something found, or a failure, 2 wrong usage, 130 stopped by Ctrl-C.";
 
+const POINTS: &str = "\
+Examples:
+  volchunk points cells.csv cells.parquet
+  volchunk points brain_blobs.npz cells.csv --roi 100:200,:,: --channel 0
+  volchunk points cells.parquet --count --min-value 0.1
+
+A table's ending decides its format: .csv opens in napari; .parquet keeps axes and voxel size;
+_blobs.npz is what MagellanMapper reads, which has no place for other columns than its own. Rows keep
+their order, and their index.";
+
 /// Divides n-d image volumes into overlapping chunks, works on every core, reassembles without seams.
 ///
 /// Reads folders of TIFF planes, TIFF, NPY, Zarr and OME-Zarr; writes OME-Zarr, NPY and BigTIFF.
@@ -64,6 +74,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example: volchunk run in.tif out.zarr --part 0/2; \
                       volchunk run in.tif out.zarr --part 1/2; volchunk finish out.zarr")]
     Finish(FinishArgs),
+    /// Write a table of points in another format, or a part of it; count them
+    #[command(after_help = POINTS)]
+    Points(PointsArgs),
     /// Make a synthetic volume of cells, filter it, check that no seam can be seen
     Demo(DemoArgs),
 }
@@ -302,6 +315,30 @@ pub(crate) struct ConvertArgs {
     pub(crate) describe: Describe,
     #[command(flatten)]
     pub(crate) manner: Manner,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PointsArgs {
+    /// The table to read: .csv, .parquet, _blobs.npz
+    pub(crate) input: PathBuf,
+    /// The table to write; the ending decides: .csv, .parquet, _blobs.npz
+    #[arg(required_unless_present = "count")]
+    pub(crate) output: Option<PathBuf>,
+    /// Only points within this region, in voxels, every spatial axis: 0:30,100:400,: (half open)
+    #[arg(long, value_name = "A:B,…", allow_hyphen_values = true)]
+    pub(crate) roi: Option<String>,
+    /// Only points of these channels
+    #[arg(long, value_name = "N[,N…]", allow_hyphen_values = true)]
+    pub(crate) channel: Option<String>,
+    /// Only points whose value is at least this
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    pub(crate) min_value: Option<String>,
+    /// Print how many points there are, of each channel too
+    #[arg(long)]
+    pub(crate) count: bool,
+    /// Print nothing but errors, and what --count asks for
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Args)]

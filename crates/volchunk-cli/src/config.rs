@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Display,
+    ops::Range,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -261,7 +262,7 @@ impl Lengths {
 }
 
 impl Roi {
-    fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let fail = |part: &str| {
             Error::argument(format!(
                 "--roi {text}: '{part}' is not legal; legal: start:stop, start:, :stop or : for \
@@ -279,6 +280,29 @@ impl Roi {
             })
             .collect::<Result<_>>()
             .map(Self)
+    }
+
+    /// Where the coordinates of points in it lie, on each of `axes` spatial axes.
+    pub(crate) fn spatial(&self, axes: usize) -> Result<Vec<Range<f64>>> {
+        if self.0.len() != axes {
+            return Err(Error::argument(format!(
+                "--roi has {} ranges, the points have {axes} coordinates; legal: one range for each, \
+                 : for all of an axis",
+                self.0.len()
+            )));
+        }
+        let range = |&(start, stop): &(Option<u64>, Option<u64>)| {
+            let number = |end: Option<u64>, open| end.map_or(open, |v| v as f64);
+            let range = number(start, f64::NEG_INFINITY)..number(stop, f64::INFINITY);
+            match range.is_empty() {
+                false => Ok(range),
+                true => Err(Error::argument(format!(
+                    "--roi: {}:{} is empty; legal: a start below the stop",
+                    range.start, range.end
+                ))),
+            }
+        };
+        self.0.iter().map(range).collect()
     }
 
     /// From a job's pairs of start and stop.

@@ -145,6 +145,7 @@ fn command(cli: &args::Cli, cancel: &AtomicBool) -> Result<()> {
         args::Command::Status(args) => commands::status(args),
         args::Command::Verify(args) => verify::verify(args, cancel),
         args::Command::Finish(args) => commands::finish(args, cancel),
+        args::Command::Points(args) => commands::points(args, cancel),
         args::Command::Demo(args) => demo::demo(args, cancel),
     }
 }

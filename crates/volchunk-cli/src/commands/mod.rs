@@ -4,6 +4,7 @@ mod convert;
 mod finish;
 mod info;
 mod plan;
+mod points;
 mod run;
 mod status;
 
@@ -11,5 +12,6 @@ pub(crate) use convert::convert;
 pub(crate) use finish::finish;
 pub(crate) use info::info;
 pub(crate) use plan::plan;
+pub(crate) use points::points;
 pub(crate) use run::{Manner, carry_out, run};
 pub(crate) use status::status;

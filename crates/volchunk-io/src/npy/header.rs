@@ -3,6 +3,8 @@
 //! Its own small parser, not a crate's: npyz allocates the length that a header claims, multiplies
 //! the shape unchecked, and takes Latin-1 for UTF-8.
 
+use std::ops::Range;
+
 use volchunk::{Coords, Dtype, Error, Result};
 
 use crate::file::CountedFile;
@@ -39,40 +41,10 @@ impl Header {
     }
 
     fn parse(file: &CountedFile) -> Result<Self> {
-        let mut start = [0; 8];
-        if file.len() < 10 {
-            return Err(Error::data(format!("{} bytes are too few for an NPY header", file.len())));
-        }
-        file.read_exact_at(&mut start, 0)?;
-        if !start.starts_with(MAGIC) {
-            return Err(Error::data("does not start with the magic of an NPY file"));
-        }
-        let (version, field) = ((start[6], start[7]), if start[6] == 1 { 2 } else { 4 });
-        if !matches!(version, (1..=3, 0)) {
-            let (major, minor) = version;
-            return Err(Error::unsupported(format!(
-                "NPY version {major}.{minor}; legal: 1.0, 2.0, 3.0"
-            )));
-        }
-        let mut length = [0; 4];
-        file.read_exact_at(&mut length[..field], 8)?;
-        let length = u64::from(u32::from_le_bytes(length));
-        let offset = 8 + field as u64 + length;
-        if offset > file.len() || length > MAX_HEADER {
-            return Err(Error::data(format!(
-                "the header claims {length} bytes; legal: what the file of {} bytes holds, at most {MAX_HEADER}",
-                file.len()
-            )));
-        }
-        let mut text = vec![0; length as usize];
-        file.read_exact_at(&mut text, 8 + field as u64)?;
-        // Versions 1 and 2 are Latin-1, whose bytes are the first code points.
-        let text = match version.0 {
-            3 => String::from_utf8(text)
-                .map_err(|e| Error::data("the header is not UTF-8").caused_by(e))?,
-            _ => text.into_iter().map(char::from).collect(),
-        };
-        let header = Dict::parse(&text)?.header(offset)?;
+        let raw = RawHeader::read(file, 0..file.len())?;
+        let (dtype, swapped) = dtype_of(&raw.descr)?;
+        let RawHeader { fortran, shape, offset, .. } = raw;
+        let header = Self { dtype, swapped, fortran, shape, offset };
         header.check_length(file.len())?;
         Ok(header)
     }
@@ -95,6 +67,62 @@ impl Header {
     }
 }
 
+/// What a header says, its dtype not yet understood.
+#[derive(Debug)]
+pub(crate) struct RawHeader {
+    /// The dtype as NumPy describes it.
+    pub(crate) descr: String,
+    /// Whether the first axis is the fastest.
+    pub(crate) fortran: bool,
+    pub(crate) shape: Coords,
+    /// Where the first value stands, from the beginning of the NPY.
+    pub(crate) offset: u64,
+}
+
+impl RawHeader {
+    /// Reads the header of the NPY that stands at `place` in `file`.
+    ///
+    /// # Errors
+    /// A header that contradicts itself or is longer than `place`.
+    pub(crate) fn read(file: &CountedFile, place: Range<u64>) -> Result<Self> {
+        let (begin, len) = (place.start, place.end - place.start);
+        let mut start = [0; 8];
+        if len < 10 {
+            return Err(Error::data(format!("{len} bytes are too few for an NPY header")));
+        }
+        file.read_exact_at(&mut start, begin)?;
+        if !start.starts_with(MAGIC) {
+            return Err(Error::data("does not start with the magic of an NPY file"));
+        }
+        let (version, field) = ((start[6], start[7]), if start[6] == 1 { 2 } else { 4 });
+        if !matches!(version, (1..=3, 0)) {
+            let (major, minor) = version;
+            return Err(Error::unsupported(format!(
+                "NPY version {major}.{minor}; legal: 1.0, 2.0, 3.0"
+            )));
+        }
+        let mut length = [0; 4];
+        file.read_exact_at(&mut length[..field], begin + 8)?;
+        let length = u64::from(u32::from_le_bytes(length));
+        let offset = 8 + field as u64 + length;
+        if offset > len || length > MAX_HEADER {
+            return Err(Error::data(format!(
+                "the header claims {length} bytes; legal: what the file of {} bytes holds, at most {MAX_HEADER}",
+                len
+            )));
+        }
+        let mut text = vec![0; length as usize];
+        file.read_exact_at(&mut text, begin + 8 + field as u64)?;
+        // Versions 1 and 2 are Latin-1, whose bytes are the first code points.
+        let text = match version.0 {
+            3 => String::from_utf8(text)
+                .map_err(|e| Error::data("the header is not UTF-8").caused_by(e))?,
+            _ => text.into_iter().map(char::from).collect(),
+        };
+        Dict::parse(&text)?.header(offset)
+    }
+}
+
 /// The header of a C-order file of native byte order, padded so that the voxels start at a
 /// multiple of 64.
 pub(super) fn encode(shape: &[u64], dtype: Dtype) -> Vec<u8> {
@@ -109,12 +137,15 @@ pub(super) fn encode(shape: &[u64], dtype: Dtype) -> Vec<u8> {
         Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64 => 'i',
         Dtype::F32 | Dtype::F64 => 'f',
     };
-    let size = dtype.size();
+    encode_descr(shape, &format!("{order}{kind}{}", dtype.size()))
+}
+
+/// The header of a C-order file whose dtype NumPy describes so, padded in the same way.
+pub(crate) fn encode_descr(shape: &[u64], descr: &str) -> Vec<u8> {
     let mut lengths = shape.iter().map(|n| format!("{n}, ")).collect::<String>();
     lengths.truncate(lengths.len().saturating_sub(if shape.len() == 1 { 1 } else { 2 }));
-    let mut dict = format!(
-        "{{'descr': '{order}{kind}{size}', 'fortran_order': False, 'shape': ({lengths}), }}"
-    );
+    let mut dict =
+        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({lengths}), }}");
     let bare = MAGIC.len() + 4 + dict.len() + 1;
     dict.extend(std::iter::repeat_n(' ', bare.next_multiple_of(64) - bare));
     dict.push('\n');
@@ -161,13 +192,12 @@ impl<'a> Dict<'a> {
         Ok(dict)
     }
 
-    fn header(self, offset: u64) -> Result<Header> {
+    fn header(self, offset: u64) -> Result<RawHeader> {
         let missing = |key| Error::data(format!("the header has no key '{key}'"));
         let descr = self.descr.ok_or_else(|| missing("descr"))?;
         let fortran = self.fortran.ok_or_else(|| missing("fortran_order"))?;
         let shape = self.shape.ok_or_else(|| missing("shape"))?;
-        let (dtype, swapped) = dtype_of(descr)?;
-        Ok(Header { dtype, swapped, fortran, shape, offset })
+        Ok(RawHeader { descr: descr.to_owned(), fortran, shape, offset })
     }
 }
 

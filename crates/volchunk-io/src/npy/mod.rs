@@ -9,7 +9,7 @@ mod header;
 use std::path::Path;
 
 use header::{Header, MAX_AXES};
-pub(crate) use header::{MAGIC, dtype_of_code};
+pub(crate) use header::{MAGIC, RawHeader, dtype_of_code, encode_descr};
 use volchunk::{
     Coords, Dtype, Error, Region, Result, Scratch, Sink, Source, View, ViewMut, VolumeInfo,
 };

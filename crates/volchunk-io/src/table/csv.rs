@@ -3,11 +3,7 @@
 //! What is read may also end its lines in LF, begin with a byte order mark, leave fields empty (NaN)
 //! and have blank lines. Kinds of columns are known by name alone.
 
-use std::{
-    fmt::Write as _,
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, ops::Range, path::Path};
 
 use volchunk::{Error, Result};
 
@@ -164,7 +160,6 @@ fn number(field: &[u8], kind: ColumnKind) -> Option<f64> {
 /// The lines of a file, one at a time, however long the file is.
 struct Lines {
     file: CountedFile,
-    path: PathBuf,
     /// What was read and is not yet used up stands at `start..`.
     buffer: Vec<u8>,
     start: usize,
@@ -178,14 +173,13 @@ struct Lines {
 
 impl Lines {
     fn new(file: CountedFile) -> Self {
-        let path = file.path().to_owned();
         let (buffer, text) = (Vec::new(), Vec::new());
-        Self { file, path, buffer, start: 0, offset: 0, next: 1, current: 0, text }
+        Self { file, buffer, start: 0, offset: 0, next: 1, current: 0, text }
     }
 
     /// An error at the line that was given last.
     fn error(&self, what: impl std::fmt::Display) -> Error {
-        Error::data(format!("{}, line {}: {what}", self.path.display(), self.current))
+        Error::data(format!("{}, line {}: {what}", self.file.path().display(), self.current))
     }
 
     /// Splits the next line that is not blank into `fields`, ranges of `text`; false behind the

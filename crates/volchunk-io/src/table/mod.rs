@@ -7,7 +7,9 @@
 
 mod blob;
 mod csv;
+mod npz;
 mod output;
+mod parquet;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -119,7 +121,8 @@ pub fn create_table(path: &Path, info: &TableInfo) -> Result<Box<dyn TableWriter
     info.check().map_err(|e| e.context(path.display()))?;
     match TableFormat::of_path(path)? {
         TableFormat::Csv => csv::create(path, info),
-        TableFormat::Parquet | TableFormat::Blobs => Err(Error::unsupported("not yet")),
+        TableFormat::Parquet => parquet::create(path, info),
+        TableFormat::Blobs => npz::create(path, info),
     }
 }
 
@@ -131,6 +134,7 @@ pub fn create_table(path: &Path, info: &TableInfo) -> Result<Box<dyn TableWriter
 pub fn open_table(path: &Path) -> Result<Box<dyn TableReader + Send>> {
     match TableFormat::of_path(path)? {
         TableFormat::Csv => csv::open(path),
-        TableFormat::Parquet | TableFormat::Blobs => Err(Error::unsupported("not yet")),
+        TableFormat::Parquet => parquet::open(path),
+        TableFormat::Blobs => npz::open(path),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufWriter, Write},
+    io::{BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -41,7 +41,6 @@ impl TableOutput {
         }
         let mut options = File::options();
         let file = options
-            .read(true)
             .write(true)
             .create(true)
             .truncate(true)
@@ -59,6 +58,20 @@ impl TableOutput {
         self.file.write_all(bytes).map_err(|e| self.failed("writing", e))?;
         self.written += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Replaces bytes that were written, at `offset`; what is written next goes on at the end.
+    ///
+    /// # Errors
+    /// I/O; names the file.
+    pub(super) fn replace(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+        // Seeking a buffered writer writes out what it gathered first.
+        self.file
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| self.file.write_all(bytes))
+            .and_then(|()| self.file.seek(SeekFrom::End(0)))
+            .map(drop)
+            .map_err(|e| self.failed("writing", e))
     }
 
     /// Bytes written so far.

@@ -1,5 +1,6 @@
 //! What a table's columns are, and which of them every table of points has.
 
+use serde_json::{Value, json};
 use volchunk::{Axis, AxisKind, Error, Result};
 
 /// How a column's values are written.
@@ -38,7 +39,7 @@ pub struct TableInfo {
     /// that is known is in `unit`; CSV keeps none of this.
     pub axes: Vec<Axis>,
     /// Anything else that belongs to the table, a JSON object. Parquet alone keeps it.
-    pub attributes: Option<serde_json::Value>,
+    pub attributes: Option<Value>,
 }
 
 /// Most columns of a table: rows stay small beside the batches that they come in.
@@ -61,9 +62,50 @@ impl TableInfo {
         (0..self.axes.len()).map(|a| self.index_of(&format!("axis-{a}"))).collect()
     }
 
+    /// Axes and attributes, as formats with metadata keep them.
+    pub(crate) fn metadata(&self) -> Value {
+        // JSON has no infinity and no NaN; such a scale is none.
+        let number = |v: f64| v.is_finite().then_some(v);
+        let axes: Vec<_> = self
+            .axes
+            .iter()
+            .map(|a| {
+                json!({
+                    "name": a.name,
+                    "scale": a.scale.and_then(number),
+                    "unit": a.unit,
+                    "origin": number(a.origin).unwrap_or(0.0),
+                })
+            })
+            .collect();
+        json!({ "axes": axes, "attributes": self.attributes })
+    }
+
+    /// A table of these columns, with what [`metadata`](Self::metadata) wrote, as far as it fits
+    /// them: others may have written there too.
+    ///
+    /// # Errors
+    /// Columns that are not those of a table of points.
+    pub(crate) fn with_metadata(columns: Vec<Column>, text: Option<&str>) -> Result<Self> {
+        let mut axes = spatial_axes(&columns)?;
+        let own: Value = text.and_then(|t| serde_json::from_str(t).ok()).unwrap_or(Value::Null);
+        if let Some(all) = own["axes"].as_array().filter(|all| all.len() == axes.len()) {
+            for (axis, found) in axes.iter_mut().zip(all) {
+                if let Some(name) = found["name"].as_str() {
+                    axis.name = name.to_owned();
+                }
+                axis.scale = found["scale"].as_f64();
+                axis.unit = found["unit"].as_str().map(str::to_owned);
+                axis.origin = found["origin"].as_f64().unwrap_or(0.0);
+            }
+        }
+        let attributes = Some(own["attributes"].clone()).filter(Value::is_object);
+        Ok(Self { columns, axes, attributes })
+    }
+
     /// Number of rows that `rows` holds.
     pub(crate) fn count(&self, rows: &[f64]) -> Result<usize> {
-        if rows.len() % self.columns.len() != 0 {
+        if !rows.len().is_multiple_of(self.columns.len()) {
             return Err(Error::argument(format!(
                 "{} values are not whole rows of {} columns",
                 rows.len(),
