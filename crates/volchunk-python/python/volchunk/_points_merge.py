@@ -45,7 +45,8 @@ def merge_points(
     mode : {"strongest", "mean"}, optional
         "strongest": from the point with the largest value to that with the smallest, a point is
         dropped if one that was kept is the same by `dedupe`. What was dropped drops nothing. At
-        equal values, the one that comes first in the order of the result is taken first.
+        equal values, the one that comes first in the order of the result is taken first; of rows
+        that are the same, that of the first table.
         "mean": two points become one at the mean of their coordinates, if each is the other's
         nearest, by Euclidean distance in tolerances; the other columns are those of the one with
         the larger value. A point is averaged once. The result is float64.
