@@ -6,8 +6,8 @@ Needs the package (`pip install .`) and SciPy; MagellanMapper's figure needs `pi
 magellanmapper`, and is left out without it.
 
 The points are those of 8 x 8 x 8 chunks of 100^3 voxels that reach 5 voxels into the next, as
-MagellanMapper's do: cells at random, each found by every chunk that holds it, up to a voxel from where
-it is. The tolerance is 5 voxels, MagellanMapper's. The tables have its eleven columns.
+MagellanMapper's do: cells at random, each found by every chunk that holds it, up to a voxel from
+where it is. The tolerance is 5 voxels, MagellanMapper's. The tables have its eleven columns.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ def found_by_chunks(cells):
 
 
 def greedy(tables, bands):
-    """By a k-d tree over all points, or over those near a seam alone; strength as in merge_points."""
+    """By a k-d tree over all points, or those near a seam alone; strength as in merge_points."""
     from scipy.spatial import cKDTree
 
     points = np.concatenate(tables.ravel().tolist())

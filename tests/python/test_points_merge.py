@@ -129,7 +129,7 @@ def test_arguments_that_cannot_be_right(arguments, error, message):
 @pytest.mark.parametrize(
     ("table", "error", "message"),
     [
-        ([[1.0, np.nan, 1, 1]], ValueError, r"tables\[1\] holds nan in row 0, column 1; legal: finite"),
+        ([[1, np.nan, 1, 1]], ValueError, r"tables\[1\] holds nan in row 0, column 1; legal: fini"),
         ([[1, 1, np.inf, 1]], ValueError, r"tables\[1\] holds inf in row 0, column 2"),
         ([[1, 1, 1, np.nan]], ValueError, r"tables\[1\] holds nan in row 0, column 3; legal: numb"),
         ([[1, 1, 1]], ValueError, r"tables\[1\] has 3 columns; legal: 4"),

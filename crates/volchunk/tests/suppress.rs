@@ -346,3 +346,34 @@ fn what_cannot_be_right_is_named() {
     said(suppress_points(&[1.0, 2.5], &rule, 1).unwrap_err(), &["row 0", "σ, column 1, is 2.5"]);
     said(suppress_points(&[1.0, 0.0], &rule, 1).unwrap_err(), &["is 0"]);
 }
+
+/// What scikit-image keeps of blobs at random, but for some where it lets a blob drop others that it
+/// drops itself, or not, as its search meets them.
+#[test]
+fn blobs_are_pruned_as_by_scikit_image() {
+    let cases = [
+        (&[1.0, 1.0][..], include_str!("../../../tests/data/blobs/2d.csv")),
+        (&[1.0, 1.0, 1.0], include_str!("../../../tests/data/blobs/3d.csv")),
+        (&[0.5, 1.0, 1.0], include_str!("../../../tests/data/blobs/3d-anisotropic.csv")),
+    ];
+    for (ratio, table) in cases {
+        let (ndim, columns) = (ratio.len(), ratio.len() + 3);
+        let rows: Vec<f64> = table
+            .split_ascii_whitespace()
+            .flat_map(|line| line.split(','))
+            .map(|n| n.parse().unwrap())
+            .collect();
+        let rule = Overlap::new(0.5, 4.5, ratio, ndim, columns)
+            .and_then(|r| r.with_value(ndim + 1))
+            .unwrap();
+        let ours = suppress_points(&rows, &rule, 2).unwrap().to_vec();
+        let all = rows.chunks_exact(columns);
+        let differ = all.clone().filter(|row| {
+            let kept = ours.chunks_exact(columns).any(|r| r == *row);
+            kept != (row[ndim + 2] == 1.0)
+        });
+        let (differ, count) = (differ.count(), all.len());
+        assert!(differ as f64 <= 0.005 * count as f64, "{ratio:?}: {differ} of {count} differ");
+        assert!(ours.len() < rows.len() * 9 / 10);
+    }
+}

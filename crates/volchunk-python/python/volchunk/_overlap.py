@@ -545,7 +545,8 @@ class _Points:
 
     def __init__(self, task: _Task) -> None:
         self._task = task
-        self._tables: list[Array] = []
+        # With where their chunks begin, since chunks end in any order.
+        self._tables: list[tuple[tuple[int, ...], Array]] = []
         self._columns: int | None = None
 
     def __call__(
@@ -563,7 +564,7 @@ class _Points:
         # A voxel reaches half a voxel to either side of its centre.
         voxel = np.floor(at + 0.5) if points.dtype.kind == "f" else at
         owned = ((voxel >= start) & (voxel < stop)).all(axis=1)
-        self._tables.append(points[owned])
+        self._tables.append((start, points[owned]))
 
     def _table(self, returned: Any, ndim: int) -> Array:
         """What the function returned as a table of its own, in int64 or float64."""
@@ -594,7 +595,8 @@ class _Points:
 
     def table(self, tolerance: list[float] | None) -> Array:
         """All points, in order."""
-        return merge_points(self._tables, dedupe=tolerance, ndim=len(self._task.image.axes))
+        tables = [table for _, table in sorted(self._tables, key=lambda table: table[0])]
+        return merge_points(tables, dedupe=tolerance, ndim=len(self._task.image.axes))
 
 
 def inner(start: tuple[int, ...], stop: tuple[int, ...], origin: tuple[int, ...]) -> Slices:

@@ -29,9 +29,9 @@ def merge_points(
 ) -> Array:
     """Join the tables of points that chunks gave, and keep once what several chunks found.
 
-    Where a detector's result depends on where its chunk begins, as that of a neural network may, two
-    chunks that see the same cell place it a little differently. Points of *different* chunks, of
-    the same `channel`, and at most `dedupe` apart on each axis count as one.
+    Where a detector's result depends on where its chunk begins, as that of a neural network may,
+    two chunks that see the same cell place it a little differently. Points of *different* chunks,
+    of the same `channel`, and at most `dedupe` apart on each axis count as one.
 
     Parameters
     ----------
@@ -44,11 +44,12 @@ def merge_points(
         coordinate. None: nothing is removed.
     mode : {"strongest", "mean"}, optional
         "strongest": from the point with the largest value to that with the smallest, a point is
-        dropped if one that was kept is the same by `dedupe`. What was dropped drops nothing. At equal
-        values, the one that comes first in the order of the result is taken first. "mean": two points
-        become one at the mean of their coordinates, if each is the nearest of the other's, by Euclidean
-        distance in tolerances; the other columns are those of the one with the larger value. A
-        point is averaged once.
+        dropped if one that was kept is the same by `dedupe`. What was dropped drops nothing. At
+        equal values, the one that comes first in the order of the result is taken first; of rows
+        that are the same, that of the first table.
+        "mean": two points become one at the mean of their coordinates, if each is the other's
+        nearest, by Euclidean distance in tolerances; the other columns are those of the one with
+        the larger value. A point is averaged once. The result is float64.
     ndim : int, optional
         How many columns are coordinates.
     value : int, optional
@@ -62,9 +63,9 @@ def merge_points(
     Returns
     -------
     ndarray
-        Of shape (points, columns): int64 if all tables were of integers, else float64. Sorted by the
-        first column, then the second, and so on. The same whatever the order of tables and of rows,
-        and the number of workers.
+        Of shape (points, columns): int64 if all tables were of integers, else float64. Sorted by
+        the first column, then the second, and so on. The same whatever the order of rows and the
+        number of workers.
 
     Raises
     ------
@@ -119,7 +120,7 @@ def merge_points(
     for number, table in enumerate(arrays):
         if len(table) and table.shape[1] != columns:
             raise ValueError(
-                f"tables[{number}] has {table.shape[1]} columns; legal: {columns}, as those before it"
+                f"tables[{number}] has {table.shape[1]} columns; legal: {columns}, as those before"
             )
     if columns < ndim:
         raise ValueError(f"tables have {columns} columns; legal: {ndim} or more, one for each axis")
@@ -140,7 +141,7 @@ def merge_points(
                 )
     # The number of its chunk behind each row.
     merged = np.empty((sum(map(len, some)), columns + 1))
-    cast = [
+    cast: list[Array | None] = [
         table.astype(np.float64, copy=False) if len(table) else np.empty((0, columns))
         for table in arrays
     ]
@@ -186,14 +187,14 @@ def _entries(tables: Any) -> list[Any]:
     if isinstance(tables, np.ndarray):
         if tables.dtype != object:
             raise TypeError(
-                f"tables is an array of {tables.dtype}; legal: a sequence of tables, one for each chunk"
+                f"tables is an array of {tables.dtype}; legal: a sequence of tables, one a chunk"
             )
         return list(tables.ravel())
     try:
         return list(tables)
     except TypeError:
         raise TypeError(
-            f"tables is a {type(tables).__name__}; legal: a sequence of tables, one for each chunk"
+            f"tables is a {type(tables).__name__}; legal: a sequence of tables, one a chunk"
         ) from None
 
 
@@ -210,7 +211,9 @@ def _table(entry: Any, number: int) -> Array:
     if table.ndim != 2:
         raise ValueError(f"tables[{number}] has shape {table.shape}; legal: (points, columns)")
     if table.dtype == np.uint64 and len(table) and table.max() > np.iinfo(np.int64).max:
-        raise ValueError(f"tables[{number}] holds {table.max()}; legal: up to 2**63 - 1, or float64")
+        raise ValueError(
+            f"tables[{number}] holds {table.max()}; legal: up to 2**63 - 1, or float64"
+        )
     return table.astype(np.float64 if table.dtype.kind == "f" else np.int64, copy=False)
 
 

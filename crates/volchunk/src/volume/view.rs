@@ -148,7 +148,8 @@ impl<'a> View<'a> {
     /// and their memory is aligned for it.
     pub fn as_slice<T: super::Element>(&self) -> Option<&'a [T]> {
         let bytes = self.as_contiguous().filter(|_| self.dtype == T::DTYPE)?;
-        bytemuck::try_cast_slice(bytes).ok()
+        // No memory may be anywhere.
+        if bytes.is_empty() { Some(&[]) } else { bytemuck::try_cast_slice(bytes).ok() }
     }
 }
 
@@ -256,7 +257,7 @@ impl ViewMut<'_> {
     pub fn as_slice_mut<T: super::Element>(&mut self) -> Option<&mut [T]> {
         let is_of_type = self.dtype == T::DTYPE;
         let bytes = self.as_contiguous_mut().filter(|_| is_of_type)?;
-        bytemuck::try_cast_slice_mut(bytes).ok()
+        if bytes.is_empty() { Some(&mut []) } else { bytemuck::try_cast_slice_mut(bytes).ok() }
     }
 
     /// The same window, to read.

@@ -14,7 +14,7 @@ pub(super) enum State {
 
 /// Of a neighbourhood without rows; no rule's family.
 const NOBODY: u64 = u64::MAX;
-/// Of a neighbourhood whose rows are of several families.
+/// Of a neighbourhood whose rows are of several families, and of a row that has none.
 const SEVERAL: u64 = u64::MAX - 1;
 
 /// A stretch of the table along axis 0, longer than the reach: rows in conflict lie in the same layer or
@@ -23,14 +23,15 @@ const SEVERAL: u64 = u64::MAX - 1;
 /// `D` axes make the cells; of more, the first and the last.
 pub(super) struct Layer<'a, const D: usize> {
     pub(super) rows: Rows<'a>,
-    /// From the lowest to the highest coordinate on axis 0.
-    pub(super) low: f64,
-    pub(super) high: f64,
+    /// The lowest and the highest site on each axis.
+    low: [f64; D],
+    high: [f64; D],
     cells: Cells<D>,
     /// The slots of a cell begin where those of the cell before end.
     starts: Vec<u32>,
-    /// Of each slot: where the row lies, which row it is, what is known of it.
+    /// Of each slot: where the row lies, its family, which row it is, what is known of it.
     sites: Vec<[f64; D]>,
+    families: Vec<u64>,
     pub(super) ids: Vec<u32>,
     state: Vec<State>,
     /// Of each cell: the family of all rows there and in the neighbours. Empty without families.
@@ -49,13 +50,15 @@ impl<'a, const D: usize> Layer<'a, D> {
         let ndim = rule.reach().len();
         let axes = cell_axes::<D>(ndim);
         let reach = axes.map(|a| rule.reach()[a]);
-        let site = |id: u32| {
-            let row = rows.row(id);
-            axes.map(|a| row[a])
-        };
+        // Each row is fetched once: they lie anywhere in memory.
+        let found: Vec<([f64; D], u64)> = (ids.iter())
+            .map(|&id| {
+                let row = rows.row(id);
+                (axes.map(|a| row[a]), rule.family(row).unwrap_or(SEVERAL))
+            })
+            .collect();
         let (mut low, mut high) = ([f64::INFINITY; D], [f64::NEG_INFINITY; D]);
-        for &id in ids {
-            let site = site(id);
+        for (site, _) in &found {
             for a in 0..D {
                 (low[a], high[a]) = (low[a].min(site[a]), high[a].max(site[a]));
             }
@@ -63,9 +66,9 @@ impl<'a, const D: usize> Layer<'a, D> {
         let cells = Cells::new(&reach, &low, &high, ids.len());
         // A counting sort by cell.
         let mut starts = vec![0u32; cells.len() + 1];
-        let places: Vec<u32> = (ids.iter())
-            .map(|&id| {
-                let at = cells.at(&cells.of(&site(id)));
+        let places: Vec<u32> = (found.iter())
+            .map(|(site, _)| {
+                let at = cells.at(&cells.of(site));
                 starts[at + 1] += 1;
                 at as u32
             })
@@ -75,24 +78,24 @@ impl<'a, const D: usize> Layer<'a, D> {
         }
         let mut next = starts.clone();
         let mut sites = vec![[0.0; D]; ids.len()];
+        let mut families = vec![SEVERAL; ids.len()];
         let mut slots = vec![0; ids.len()];
-        for (&id, &at) in ids.iter().zip(&places) {
+        for ((&id, &at), &(site, family)) in ids.iter().zip(&places).zip(&found) {
             let slot = next[at as usize] as usize;
             next[at as usize] += 1;
-            (sites[slot], slots[slot]) = (site(id), id);
+            (sites[slot], families[slot], slots[slot]) = (site, family, id);
         }
         let mut around = Vec::new();
-        if ids.first().is_some_and(|&id| rule.family(rows.row(id)).is_some()) {
+        if families.iter().any(|&family| family != SEVERAL) {
             around = vec![NOBODY; cells.len()];
-            for (&id, &at) in ids.iter().zip(&places) {
-                let family = rule.family(rows.row(id)).unwrap_or(SEVERAL);
+            for (&at, &(_, family)) in places.iter().zip(&found) {
                 around[at as usize] = together(around[at as usize], family);
             }
             cells.dilate(&mut around, together);
         }
         let state = vec![State::Open; ids.len()];
-        let (low, high) = (low[0], high[0]);
-        Self { rows, low, high, cells, starts, sites, ids: slots, state, around, open: ids.len() }
+        let open = ids.len();
+        Self { rows, low, high, cells, starts, sites, families, ids: slots, state, around, open }
     }
 
     /// How many rows there are.
@@ -119,25 +122,35 @@ impl<'a, const D: usize> Layer<'a, D> {
         self.rows.row(self.ids[slot])
     }
 
+    /// The lowest coordinate on axis 0.
+    pub(super) fn low(&self) -> f64 {
+        self.low[0]
+    }
+
     pub(super) fn site(&self, slot: usize) -> &[f64; D] {
         &self.sites[slot]
     }
 
+    pub(super) fn family(&self, slot: usize) -> u64 {
+        self.families[slot]
+    }
+
     /// Calls `visit` for each slot whose site lies within `reach` of `site`, until it returns false;
-    /// no slot if all are of the `family` given.
+    /// perhaps for none if all are of the `family` given.
     pub(super) fn near(
         &self,
         site: &[f64; D],
         reach: &[f64; D],
-        family: Option<u64>,
+        family: u64,
         mut visit: impl FnMut(usize) -> bool,
     ) {
-        if site[0] - self.high > reach[0] || self.low - site[0] > reach[0] {
+        // Sites far outside would have numbers of cells that overflow.
+        if (0..D).any(|a| site[a] - self.high[a] > reach[a] || self.low[a] - site[a] > reach[a]) {
             return;
         }
         let cell = self.cells.of(site);
         if let Some(&all) = self.around.get(self.cells.at(&cell))
-            && (all == NOBODY || Some(all) == family)
+            && (all == NOBODY || (all == family && all != SEVERAL))
         {
             return;
         }

@@ -53,7 +53,7 @@ fn paired<const D: usize>(rule: &Tolerance, table: &Table<'_>) -> Vec<f64> {
                 Some(other) if (at, slot) < other => {
                     let mean = rule.mean(row, layers[other.0].row(other.1));
                     // It may lie before the rows of the second's layer.
-                    let into = if mean[0] < layers[other.0].low { at } else { other.0 };
+                    let into = if mean[0] < layers[other.0].low() { at } else { other.0 };
                     merged[into].extend(mean);
                 }
                 Some(_) => {}
@@ -80,7 +80,7 @@ fn nearest<const D: usize>(
     let mut best: Option<(f64, &[f64], Place)> = None;
     for at in own.saturating_sub(1)..(own + 2).min(layers.len()) {
         let layer = &layers[at];
-        layer.near(site, &reach, rule.family(row), |other| {
+        layer.near(site, &reach, layers[own].family(slot), |other| {
             let other_row = layer.row(other);
             if (at, other) != (own, slot) && rule.conflict(row, other_row) {
                 let distance = rule.distance(row, other_row);

@@ -65,7 +65,7 @@ impl<'r, const D: usize> Resolver<'r, D> {
     fn judge(&self, layers: &[Layer<'_, D>], base: u64, place: Place) -> Judgement {
         let (own, slot) = ((place.layer - base) as usize, place.slot as usize);
         let (row, site) = (layers[own].row(slot), layers[own].site(slot));
-        let family = self.rule.family(row);
+        let family = layers[own].family(slot);
         let mut dropped = false;
         let mut waits: Option<(Place, &[f64])> = None;
         for at in own.saturating_sub(1)..(own + 2).min(layers.len()) {
