@@ -16,6 +16,18 @@ Examples:
 
 Exit codes: 0 done, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.";
 
+const DETECT: &str = "\
+The meaning is that of scikit-image's blob_log and blob_dog on the whole volume: the table does not
+depend on chunks, workers or parts. Responses are in units of the full range of an integer dtype (a
+uint16 volume whose cells stand out by 600 has responses of about 0.01), so thresholds are small.
+
+Examples:
+  volchunk detect scan/ cells.csv --min-sigma 1.5,4,4 --max-sigma 2.5,6,6 --num-sigma 3 --threshold 0.003
+  volchunk detect scan/ cells.csv --voxel-size 5,2,2 --min-sigma 6um --max-sigma 9um --num-sigma 3 \\
+      --op highpass:sigma=30um --threshold 0.003 --figure cells.png --report cells.html
+
+Exit codes: 0 done, also where nothing was found, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.";
+
 const VERIFY: &str = "\
 Of an output of `run` or `convert`, every chunk is read back and held against the digest that was taken
 when it was written. Chunks of a grid that is shifted by half a chunk are computed anew and compared
@@ -59,6 +71,9 @@ pub(crate) enum Command {
     /// Run ops over a volume, chunk by chunk, on every core
     #[command(after_help = ops_help())]
     Run(RunArgs),
+    /// Find blobs, such as cells, in a whole volume, and write a table of them
+    #[command(after_help = DETECT)]
+    Detect(DetectArgs),
     /// Write a volume in another format, or another storage, without an op
     #[command(
         after_help = "Example: volchunk convert scan/ scan.zarr --voxel-size 5,2,2 --pyramid"
@@ -227,6 +242,98 @@ pub(crate) struct RunArgs {
         "mask", "fill", "skip_empty",
     ])]
     pub(crate) job: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) manner: Manner,
+}
+
+/// What is looked for.
+#[derive(Debug, Args)]
+pub(crate) struct Detector {
+    /// log, the Laplacian of Gaussian, or dog, the difference of Gaussians
+    #[arg(long, value_name = "METHOD", default_value = "log", value_parser = ["log", "dog"])]
+    method: String,
+    /// Least standard deviation of a blob: one, or one for each spatial axis; voxels, or µm as in 6um
+    #[arg(long, value_name = "N[um][,N…]", allow_hyphen_values = true)]
+    min_sigma: String,
+    /// Largest standard deviation
+    #[arg(long, value_name = "N[um][,N…]", allow_hyphen_values = true)]
+    max_sigma: String,
+    /// How many standard deviations from the least to the largest; log only [default: 10]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    num_sigma: Option<String>,
+    /// From a standard deviation to the next; dog only [default: 1.6]
+    #[arg(long, value_name = "RATIO", allow_hyphen_values = true)]
+    sigma_ratio: Option<String>,
+    /// Space standard deviations evenly in the logarithm; log only
+    #[arg(long)]
+    log_scale: bool,
+    /// Least response of a blob, which itself is too small [default: 0.2, dog 0.5]
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    threshold: Option<String>,
+    /// The same as a fraction of the largest response of the volume, which a pass of its own finds;
+    /// the larger of the two counts
+    #[arg(long, value_name = "FRACTION", allow_hyphen_values = true)]
+    threshold_rel: Option<String>,
+    /// Of two blobs of which more than this fraction overlaps, the larger stays [default: 0.5]
+    #[arg(long, value_name = "FRACTION", allow_hyphen_values = true)]
+    overlap: Option<String>,
+    /// No blobs in the first and last N voxels: of all spatial axes, or of each [default: 0]
+    #[arg(long, value_name = "N[,N…]", allow_hyphen_values = true)]
+    exclude_border: Option<String>,
+    /// Channels to search, such as 0,1 [default: all]
+    #[arg(long, value_name = "N[,N…]", allow_hyphen_values = true)]
+    channel: Option<String>,
+}
+
+impl Detector {
+    /// As an op.
+    pub(crate) fn op(&self) -> String {
+        let mut op =
+            format!("{}:min-sigma={}:max-sigma={}", self.method, self.min_sigma, self.max_sigma);
+        for (key, value) in [
+            ("num-sigma", &self.num_sigma),
+            ("sigma-ratio", &self.sigma_ratio),
+            ("threshold", &self.threshold),
+            ("threshold-rel", &self.threshold_rel),
+            ("overlap", &self.overlap),
+            ("exclude-border", &self.exclude_border),
+            ("channel", &self.channel),
+        ] {
+            if let Some(value) = value {
+                op += &format!(":{key}={value}");
+            }
+        }
+        if self.log_scale {
+            op += ":log-scale=true";
+        }
+        op
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DetectArgs {
+    /// The volume to read
+    pub(crate) input: PathBuf,
+    /// The table to write; the ending decides: .csv, .parquet, _blobs.npz
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) detector: Detector,
+    #[command(flatten)]
+    pub(crate) ops: Ops,
+    /// Draw the cells on maximum projections of the input
+    #[arg(long, value_name = "PNG")]
+    pub(crate) figure: Option<PathBuf>,
+    /// Write a page with the figure, histograms, counts along the axes, parameters
+    #[arg(long, value_name = "HTML")]
+    pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) divide: Divide,
+    #[command(flatten)]
+    pub(crate) select: Select,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) describe: Describe,
     #[command(flatten)]
     pub(crate) manner: Manner,
 }

@@ -140,6 +140,7 @@ fn command(cli: &args::Cli, cancel: &AtomicBool) -> Result<()> {
     match &cli.command {
         args::Command::Info(args) => commands::info(args),
         args::Command::Plan(args) => commands::plan(args, cancel),
+        args::Command::Detect(args) => commands::detect(args, cancel),
         args::Command::Run(args) => commands::run(args, cancel),
         args::Command::Convert(args) => commands::convert(args, cancel),
         args::Command::Status(args) => commands::status(args),

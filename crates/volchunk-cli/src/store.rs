@@ -45,9 +45,7 @@ pub(crate) fn complete(prepared: &Prepared, stores: &[Store]) -> Result<Option<W
         })
         .collect();
     match (prepared.config.target, stores.first()) {
-        (Target::Table(_), _) => {
-            table::write_table(prepared, &spools, &mut |_, _| Ok(())).map(Some)
-        }
+        (Target::Table(_), _) => table::write_table(prepared, &spools).map(Some),
         // Every part of a volume is written to the same files.
         (Target::Volume(_), Some(store)) => store.sink().finish().map(|()| None),
         (Target::Volume(_), None) => Ok(None),

@@ -12,6 +12,7 @@ mod marks;
 mod page;
 mod place;
 mod projections;
+mod show;
 mod spread;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub(crate) use figure::Colours;
 pub(crate) use frame::Frame;
 pub(crate) use place::check_writable;
 pub(crate) use projections::{Image, image_bytes, project};
+pub(crate) use show::show;
 
 use crate::{draw::Canvas, picture, report::shape};
 use figure::Picture;

@@ -51,7 +51,8 @@ pub(crate) fn image_bytes(frame: &Frame) -> u64 {
     (0..frame.panels.len()).map(|k| 4 * blocks(frame, k) as u64).sum()
 }
 
-/// Projects `domain` of `source`, in chunks on the engine, under its memory cap; of a volume with
+/// Projects `domain` of `source`, in chunks on the engine, under its memory cap, of which the caller
+/// holds `held` bytes; of a volume with
 /// channels the one that is given.
 ///
 /// # Errors
@@ -60,7 +61,7 @@ pub(crate) fn project(
     source: &dyn Source,
     domain: &Region,
     channel: Option<(usize, u64)>,
-    frame: &Frame,
+    (frame, held): (&Frame, u64),
     limits: Limits,
     cancel: &AtomicBool,
 ) -> Result<Vec<Image>> {
@@ -76,7 +77,7 @@ pub(crate) fn project(
         storage: StorageRequest::Flat,
         workers: limits.workers,
         memory: limits.memory,
-        held: image_bytes(frame),
+        held,
         read_overhead: source.read_overhead(),
         write_overhead: &|info| Ok(write_overhead(info, frame)),
         mask: None,

@@ -1,6 +1,7 @@
 //! One file for each command.
 
 mod convert;
+mod detect;
 mod finish;
 mod info;
 mod plan;
@@ -9,6 +10,7 @@ mod run;
 mod status;
 
 pub(crate) use convert::convert;
+pub(crate) use detect::detect;
 pub(crate) use finish::finish;
 pub(crate) use info::info;
 pub(crate) use plan::plan;

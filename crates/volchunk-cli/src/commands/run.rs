@@ -63,6 +63,16 @@ fn parse_part(text: &str) -> Result<Part> {
     }
 }
 
+/// Refuses a flag that is about a complete output where a part is written.
+pub(super) fn reject_part_with(flag: &str, manner: Manner<'_>) -> Result<()> {
+    match manner.wanted.part {
+        Some(part) => Err(Error::argument(format!(
+            "{flag}: part {part} is not all that is found; legal: without --part"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Runs a job, from flags or from a job file.
 pub(crate) fn run(args: &RunArgs, cancel: &AtomicBool) -> Result<()> {
     let config = match (&args.job, &args.input, &args.output) {

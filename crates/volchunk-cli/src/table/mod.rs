@@ -8,7 +8,7 @@ use std::{
 };
 
 use volchunk::{Error, Plan, Result, Spool, os, sweep};
-use volchunk_io::{BlobTable, Part, TableInfo, companion_path, create_table, partial_path};
+use volchunk_io::{BlobTable, Part, companion_path, create_table, partial_path};
 use volchunk_ops::Detector;
 
 use crate::prepare::Prepared;
@@ -51,23 +51,21 @@ fn columns(plan: &Plan) -> Result<u64> {
     plan.columns.ok_or_else(|| Error::argument("the plan makes no tables"))
 }
 
-/// Makes the output of what the chunks found, and hands every row that it writes to `each`, in
-/// batches.
+/// Makes the output of what the chunks found.
 ///
 /// # Errors
-/// A chunk without a table; damage; what `each` returns; I/O. The output is then not complete.
-pub(crate) fn write_table(
-    prepared: &Prepared,
-    spools: &[&Spool],
-    each: &mut dyn FnMut(&TableInfo, &[f64]) -> Result<()>,
-) -> Result<Written> {
+/// A chunk without a table; damage; I/O. The output is then not complete.
+pub(crate) fn write_table(prepared: &Prepared, spools: &[&Spool]) -> Result<Written> {
     let volume = prepared.pipeline.output();
     let detector = detector(prepared)?;
     let scales = &detector.scales;
     let isotropic =
         (0..scales.len()).all(|k| scales.sigmas(k).iter().all(|s| *s == scales.sigmas(k)[0]));
     let mut table = BlobTable::new(&volume.axes, isotropic)?;
-    let info = table.info().clone();
+    let mut info = table.info().clone();
+    // The archive of blobs tells the volume's size.
+    let lengths: Vec<u64> = volume.spatial_axes().iter().map(|&a| volume.shape[a]).collect();
+    info.attributes = Some(serde_json::json!({ "shape": lengths }));
     let mut writer = create_table(&prepared.config.output, &info)?;
     let mut rows = Vec::new();
     let mut write = |peaks: &mut Vec<f64>| {
@@ -77,7 +75,6 @@ pub(crate) fn write_table(
             table.push(coordinates, scales.sigmas(found[0] as usize), found[1], &mut rows);
         }
         peaks.clear();
-        each(&info, &rows)?;
         writer.write(&rows)
     };
     let layout = Layout::new(volume, &detector)?;

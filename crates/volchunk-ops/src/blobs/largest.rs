@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use volchunk::{Input, Pipeline, Region, Result, Scratch, Sink, Source, View, VolumeInfo, run};
+use volchunk::{Pipeline, Region, Result, Scratch, Sink, Source, View, VolumeInfo, run};
 
 use super::Blobs;
 use crate::{PassOptions, percentile::pass_plan};
