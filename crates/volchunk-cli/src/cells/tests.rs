@@ -49,7 +49,7 @@ fn report(shape: &[u64], chunk: &[u64], count: u64) -> CellsReport {
     let domain = Region::whole(shape);
     let frame = report.frame().clone();
     let images =
-        project(&source, &domain, None, &frame, Limits::default(), &AtomicBool::new(false))
+        project(&source, &domain, None, (&frame, 0), Limits::default(), &AtomicBool::new(false))
             .unwrap();
     report.set_projections(images);
     let spatial = source_axes(shape.len());
@@ -141,7 +141,7 @@ fn projecting_asks_for_no_more_than_its_cap() {
     let domain = Region::whole([64, 64, 64]);
     let frame = Frame::new(&info, &domain);
     let limits = Limits { memory: Some(1 << 10), ..Limits::default() };
-    let e = project(&source, &domain, None, &frame, limits, &AtomicBool::new(false)).unwrap_err();
+    let e = project(&source, &domain, None, (&frame, 0), limits, &AtomicBool::new(false)).unwrap_err();
     assert_eq!(e.kind(), volchunk::ErrorKind::OverMemory);
 }
 
