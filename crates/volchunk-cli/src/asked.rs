@@ -165,7 +165,8 @@ impl Asked {
     /// # Errors
     /// [`ErrorKind::Exists`]: what stands there is not this job's, with what differs.
     pub fn found(&self, wanted: Wanted) -> Result<Found> {
-        let any = Self { job: self.job.clone(), output: self.output.clone(), chunk: false, ..*self };
+        let any =
+            Self { job: self.job.clone(), output: self.output.clone(), chunk: false, ..*self };
         Ok(match start(&any, wanted)? {
             Start::Anew => Found::Nothing,
             Start::AlreadyComplete => Found::Complete,
@@ -182,12 +183,7 @@ impl Asked {
     /// # Errors
     /// As [`found`](Self::found); another process writes it; it was begun with another division than
     /// `plan`'s; I/O.
-    pub fn begin(
-        &self,
-        plan: &Plan,
-        info: &VolumeInfo,
-        wanted: Wanted,
-    ) -> Result<Option<Writing>> {
+    pub fn begin(&self, plan: &Plan, info: &VolumeInfo, wanted: Wanted) -> Result<Option<Writing>> {
         let Some(begun) = begin_asked(self, wanted)? else { return Ok(None) };
         // The plan was made for what was found: it can be another only if it was begun since.
         if begun.job.as_ref().is_some_and(|job| job.settled().chunk != self.job.settled().chunk) {

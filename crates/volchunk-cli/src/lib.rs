@@ -29,8 +29,8 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use clap::Parser;
 pub use asked::{Asked, Found, Given, GivenVolume, Settled, Writing};
+use clap::Parser;
 pub use config::parse_bytes;
 pub use fingerprint::{Content, Fingerprint};
 pub use job::FunctionRecord;

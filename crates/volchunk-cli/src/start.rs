@@ -157,11 +157,7 @@ pub(crate) fn start(asked: &Asked, wanted: Wanted) -> Result<Start> {
 }
 
 /// Why a run of what is asked for cannot go on by the journals `kept`; None if it can.
-pub(crate) fn hindrance(
-    asked: &Asked,
-    kept: &[Kept],
-    part: Option<Part>,
-) -> Option<String> {
+pub(crate) fn hindrance(asked: &Asked, kept: &[Kept], part: Option<Part>) -> Option<String> {
     let of = kept.first().and_then(|k| k.part).map(|part| part.of);
     if kept.iter().any(|k| k.part.map(|part| part.of) != of) {
         return Some("has journals of several divisions into parts".into());

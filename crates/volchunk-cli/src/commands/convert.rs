@@ -76,7 +76,12 @@ pub(super) fn pyramid(
     let output = &base.config.output;
     let mut journals = Vec::new();
     for (k, plan) in plans().enumerate() {
-        journals.push(open_journal(output, &Head::of(Job::of(base)?, k, plan), None, manner.durable)?);
+        journals.push(open_journal(
+            output,
+            &Head::of(Job::of(base)?, k, plan),
+            None,
+            manner.durable,
+        )?);
     }
     let infos: Vec<VolumeInfo> = plans().map(|plan| plan.output.clone()).collect();
     let output = Pyramid::resume(output, &infos, &base.create_options(manner.durable)?)?;
