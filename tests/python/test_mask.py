@@ -14,7 +14,7 @@ def balls(shape, seed=0):
     mask = np.zeros(shape, bool)
     for _ in range(3):
         corner = [rng.integers(0, n) for n in shape]
-        mask[tuple(slice(c, c + rng.integers(1, 1 + n // 2)) for c, n in zip(corner, shape))] = True
+        mask[tuple(slice(c, c + rng.integers(1, 2 + n // 2)) for c, n in zip(corner, shape))] = True
     return mask
 
 
