@@ -269,7 +269,6 @@ def test_the_program_understands_what_python_wrote(tmp_path):
 def test_an_op_goes_on_with_what_the_program_began(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("in.npy", a_volume())
-    # The last chunk cannot be written: there is a folder in its place.
     begun = ["run", "in.npy", "o.zarr", "--op", "threshold:value=30000", "--chunk", "8,16,16"]
     program = [sys.executable, "-m", "volchunk", *begun]
     assert subprocess.run([*program, "--part", "0/2"], capture_output=True).returncode == 0
@@ -280,6 +279,10 @@ def test_an_op_goes_on_with_what_the_program_began(tmp_path, monkeypatch):
     got = volchunk.threshold("in.npy", 30000, out="o.zarr")
     np.testing.assert_array_equal(got, a_volume() >= 30000)
     assert os.stat("o.zarr.volchunk/0.journal").st_mtime_ns == before
+    # And the other way round.
+    volchunk.threshold("in.npy", 30000, out="o.zarr", chunks=(8, 16, 16), force=True)
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert done.stdout == "o.zarr: already complete\n"
 
 
 def test_two_at_once_are_refused(tmp_path):

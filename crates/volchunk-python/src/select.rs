@@ -100,24 +100,23 @@ impl Source for ForChannels {
         &self.info
     }
 
+    /// Once for each channel: a copy of one beside the result would be memory that no plan counts.
     fn read(&self, region: &Region, mut out: ViewMut<'_>, scratch: &mut Scratch) -> Result<()> {
         let one = self.without(region);
-        let mut shape = one.shape().to_vec();
-        let mut voxels = scratch.take(&shape, self.info.dtype);
-        self.mask.read(&one, voxels.view_mut(), scratch)?;
-        shape.insert(self.at, 1);
-        let from = volchunk::View::contiguous(&shape, self.info.dtype, voxels.bytes());
-        for channel in 0..region.shape()[self.at] {
+        let mut shape = region.shape().to_vec();
+        let channels = std::mem::replace(&mut shape[self.at], 1);
+        for channel in 0..channels {
             let mut start = vec![0; shape.len()];
             start[self.at] = channel;
-            out.part_mut(&Region::new(&start, &shape)).copy_from(&from);
+            let mut part = out.part_mut(&Region::new(&start, &shape));
+            let mut strides = part.strides().to_vec();
+            strides.remove(self.at);
+            let part = ViewMut::strided(one.shape(), &strides, self.info.dtype, part.data_mut());
+            self.mask.read(&one, part, scratch)?;
         }
-        scratch.give(voxels);
         Ok(())
     }
 
-    /// One channel, beside what the mask itself holds; the plan knows no region, so all of it is
-    /// bounded by what a chunk of all channels takes, which it counts.
     fn read_overhead(&self) -> u64 {
         self.mask.read_overhead()
     }
