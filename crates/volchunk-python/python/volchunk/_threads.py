@@ -1,5 +1,6 @@
 """Threads of numerical libraries, beside threads that work on chunks."""
 
+import sys
 import threading
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +13,8 @@ _lock = threading.Lock()
 # The caps of the runs under way, and what to restore when the last of them ends.
 _caps: list[int] = []
 _before: list[tuple[Any, int]] = []
+# Looking takes milliseconds: again only where modules were loaded since, by their number then.
+_found: tuple[int, list[Any]] = (0, [])
 
 
 class LibraryThreads:
@@ -37,7 +40,7 @@ class LibraryThreads:
         self._of_thread: list[Any] = []
 
     def __enter__(self) -> Self:
-        libraries = threadpoolctl.ThreadpoolController().lib_controllers
+        libraries = _libraries()
         self._of_thread = [lib for lib in libraries if lib.user_api == "openmp"]
         with _lock:
             if not _caps:
@@ -61,6 +64,15 @@ class LibraryThreads:
         """Limit what the calling thread starts."""
         for library in self._of_thread:
             library.set_num_threads(self._cap)
+
+
+def _libraries() -> list[Any]:
+    """Those that are loaded and that start threads."""
+    global _found
+    modules = len(sys.modules)
+    if _found[0] != modules:
+        _found = modules, threadpoolctl.ThreadpoolController().lib_controllers
+    return _found[1]
 
 
 def _apply() -> None:
