@@ -1,5 +1,5 @@
-"""SIGKILL at random moments of a map_overlap into a file: the same call goes on, ends with the bits of
-a run that nobody disturbed, and writes no chunk twice that was committed.
+"""SIGKILL at random moments of a map_overlap into a file: the same call goes on, ends with the bits
+of a run that nobody disturbed, and writes no chunk twice that was committed.
 
 Few kills here; as many as you like, for each output and executor, by
 ``VOLCHUNK_KILLS=200 python -m pytest tests/python/test_kill.py``.

@@ -1,4 +1,4 @@
-"""A path as out: the same call goes on, has nothing to do when all is done, and another is refused."""
+"""A path as out: the same call goes on, has nothing to do when all is done; another is refused."""
 
 import functools
 import json
@@ -215,9 +215,9 @@ def test_the_others_go_on_where_one_fails(tmp_path):
     assert second.seen == [(1, 1, 1)]
     filled = np.zeros(image.shape, np.float32)
     with pytest.raises(ValueError, match="1 of 27 chunks failed"):
-        volchunk.map_overlap(
-            Recorder(fails_at=(1, 1, 1)), image, depth=4, chunks=(8, 16, 16), out=filled, keep_going=True
-        )
+        again = Recorder(fails_at=(1, 1, 1))
+        how = {"depth": 4, "chunks": (8, 16, 16), "keep_going": True}
+        volchunk.map_overlap(again, image, out=filled, **how)
     whole = blur(image)
     whole[8:16, 16:32, 16:32] = 0
     np.testing.assert_array_equal(filled, whole)

@@ -71,8 +71,8 @@ def gaussian_filter(
     skip_empty, version : optional
         As in `downsample`.
     chunks, out, roi, memory, workers, mask, fill, force, check, retries, keep_going, progress
-        As in `map_overlap`, all optional. An array as `output` or `out` may share memory with `input`; the result
-        is then held apart first.
+        As in `map_overlap`, all optional. An array as `output` or `out` may share memory with
+        `input`; the result is then held apart first.
 
     Returns
     -------

@@ -94,7 +94,9 @@ def _source(image: Any, what: str) -> tuple[_native.Source, int]:
     if not shape:
         raise ValueError(f"{what} has no axes; legal: 1 or more")
     if isinstance(image, np.ma.MaskedArray):
-        raise TypeError(f"{what} is a masked array, whose mask would be lost; legal: its .filled(…)")
+        raise TypeError(
+            f"{what} is a masked array, whose mask would be lost; legal: its .filled(…)"
+        )
     if isinstance(image, np.ndarray):
         image = image.view(np.ndarray)
         if image.dtype.isnative and min(image.strides) >= 0:

@@ -72,9 +72,9 @@ def map_overlap(
         others must return too; where it is given, results are cast to it as NumPy casts by the rule
         "same_kind".
     out : ndarray, path, or anything with shape, dtype and assignment to slices, optional
-        Where the result goes. What is written to a path (``.zarr``, ``.npy``, ``.tif``) says that it
-        is unfinished until it is complete; until then the same call goes on with it, and afterwards
-        has nothing to do. Beside it, in ``OUT.volchunk``, lies its journal.
+        Where the result goes. What is written to a path (``.zarr``, ``.npy``, ``.tif``) says that
+        it is unfinished until it is complete; until then the same call goes on with it, and
+        afterwards has nothing to do. Beside it, in ``OUT.volchunk``, lies its journal.
     roi : slice or sequence of slice, optional
         The part of the volume whose result is wanted; halos reach beyond it.
     memory : int or str, optional
@@ -89,15 +89,15 @@ def map_overlap(
         beside these is not this process's, and not counted as its memory. Either way the threads of
         numerical libraries are limited to the processors that the workers leave.
     mask : array_like, path or Volume, optional
-        Of the shape of `image`, whatever it may be. Where it is zero, the result is `fill`; elsewhere
-        it is what it would be without a mask. Of chunks that lie wholly outside, nothing is read and
-        ``func`` is not called.
+        Of the shape of `image`, whatever it may be. Where it is zero, the result is `fill`;
+        elsewhere it is what it would be without a mask. Of chunks that lie wholly outside, nothing
+        is read and ``func`` is not called.
     fill : float, optional
         What the result is outside of the mask.
     version : str, optional
-        Needed where `out` is a path: change it whenever ``func``, or what it depends on, changes. It
-        stands for ``func`` in the journal, and for an image or a mask that is neither a path nor a
-        NumPy array.
+        Needed where `out` is a path: change it whenever ``func``, or what it depends on, changes.
+        It stands for ``func`` in the journal, and for an image or a mask that is neither a path nor
+        a NumPy array.
     force : bool, optional
         Of a path as `out`: begin anew, whatever stands there.
     check : bool, optional
@@ -238,9 +238,8 @@ def map_points(
            [19, 29]])
     """
     source = Image(image)
-    manner = Manner(
-        Output(None, source), version=None, force=False, check=False, retries=retries, keep_going=False
-    )
+    nowhere, once = Output(None, source), {"force": False, "check": False, "keep_going": False}
+    manner = Manner(nowhere, version=None, retries=retries, **once)
     how = (depth, boundary, chunks, roi, memory, workers, executor, Selection(mask))
     with Task(func, source, *how) as task:
         points = Points(task)

@@ -123,10 +123,10 @@ class Task:
         return self._request.job(work, **changed)
 
     def start(self, job: _native.Job, leads: bool = False) -> None:
-        """Takes the grid of chunks from `job`, whose result has the image's axes, and perhaps one of
-        channels more, which `leads` or trails. Then starts the processes: where nothing was refused,
-        no thread of the engine runs that a fork could meet, and no lock is held that it would
-        share."""
+        """Takes the grid of chunks from `job`, whose result has the image's axes, and perhaps one
+        of channels more, which `leads` or trails. Then starts the processes: where nothing was
+        refused, no thread of the engine runs that a fork could meet, and no lock is held that it
+        would share."""
         ndim = len(self.image.axes)
         self.place(job.origin[leads:][:ndim], job.chunks[leads:][:ndim])
         if self._started is not None:

@@ -21,8 +21,8 @@ class LibraryThreads:
     """A context in which numerical libraries that are loaded (BLAS, OpenMP) start no more threads
     than leave a processor to each of `workers` threads.
 
-    A BLAS has one limit for the process: it is restored at the end, of several contexts of the last.
-    OpenMP has one for each thread: `limit` sets that of the calling thread.
+    A BLAS has one limit for the process: it is restored at the end, of several contexts of the
+    last. OpenMP has one for each thread: `limit` sets that of the calling thread.
 
     Parameters
     ----------

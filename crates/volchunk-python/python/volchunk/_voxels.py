@@ -72,8 +72,8 @@ class Voxels:
         version = self._manner.version
         if version is None:
             raise TypeError(
-                "version is not given, and out is a path, where a later call may go on with what this "
-                "one wrote; legal: a string that you change whenever func changes, such as '1'"
+                "version is not given, and out is a path, where a later call may go on with what "
+                "this one wrote; legal: a string that you change whenever func changes, such as '1'"
             )
         return self._task.record(version, self._dtype, self._channels)
 
