@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing as mp
+import signal
 import sys
 import threading
 
@@ -36,5 +37,7 @@ def fails_in_workers():
 
 
 if __name__ == "__main__":
+    # A shell has what it starts in the background ignore Ctrl-C, and Python then leaves it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     task, volchunk.settings.mp_start = sys.argv[1:]
     globals()[task]()

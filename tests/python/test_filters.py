@@ -272,4 +272,4 @@ def test_the_docs_of_ops_are_whole(name):
     lines = getattr(volchunk, name).__doc__.splitlines()
     titles = [line for line, below in zip(lines, lines[1:]) if line and below == "-" * len(line)]
     assert titles == ["Parameters", "Returns", "Raises", "Examples"]
-    assert "chunks, out, roi, memory, workers, progress : optional" in lines
+    assert "chunks, out, roi, memory, workers, mask, fill, progress : optional" in lines

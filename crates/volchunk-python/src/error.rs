@@ -10,9 +10,11 @@ use pyo3::{
 use volchunk::{Error, ErrorKind};
 
 /// An exception that Python code raised under the engine; [`to_python`] gives it back as it was, and
-/// the engine's context as a note.
+/// the engine's context as a note. An `OSError` is one of I/O, which a run may try again.
 pub(crate) fn from_python(error: PyErr) -> Error {
-    Error::data(error.to_string()).caused_by(error)
+    let is_io = Python::attach(|py| error.is_instance_of::<PyOSError>(py));
+    let kind = if is_io { ErrorKind::Io } else { ErrorKind::InvalidData };
+    Error::new(kind, error.to_string()).caused_by(error)
 }
 
 /// `error` as the exception that caused it, or else one with the same message.

@@ -1,11 +1,10 @@
 //! Jobs: a source, ops or a Python function, a plan, and carrying it out.
 
 use std::{
-    ops::Range,
     path::PathBuf,
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicU64, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
     thread,
@@ -18,63 +17,23 @@ use pyo3::{
     types::PyDict,
 };
 use volchunk::{
-    ArraySink, Axis, Boundary, Control, Coords, Dtype, ErrorKind, Pipeline, Plan, PlanRequest,
-    Progress, Region, RunOptions, Scratch, Sink, StorageRequest, View, VolumeInfo, plan, run_with,
+    ArraySink, Axis, Control, Pipeline, Plan, Progress, Region, Report, RunOptions, Scratch, Sink,
+    View, VolumeInfo, run_with,
 };
 use volchunk_cli::{PlanReport, format_name};
-use volchunk_io::{CreateOptions, Format, OutputLock, create, write_overhead};
+use volchunk_io::Format;
 use volchunk_ops::{OpSpec, PassOptions, bind_chain, resolve};
 
 use crate::{
     array::Array,
+    divide::{Divide, Work},
     error::to_python,
-    function::{Depth, Function, Gives, Place},
-    object::{ObjectSink, piece_bytes},
+    keep::{Manner, Record},
+    object::ObjectSink,
+    running::Running,
+    select::Selected,
     volume::{VolumeSource, describe},
 };
-
-/// What is done to the source.
-#[derive(FromPyObject)]
-enum Work {
-    /// Ops as text.
-    #[pyo3(transparent)]
-    Ops(Vec<String>),
-    #[pyo3(transparent)]
-    Function(FunctionArgs),
-}
-
-/// The arguments of [`Function::new`].
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-struct FunctionArgs {
-    call: Py<PyAny>,
-    /// For each axis voxels before, voxels behind, and the boundary; None: blocks end at the edge.
-    depth: Vec<(u64, u64, Option<String>)>,
-    dtype: String,
-    /// How many, and whether they stand before the other axes.
-    channels: Option<(u64, bool)>,
-    /// Bytes that a call holds beside its block and its result, for each voxel of the block.
-    extra: u64,
-}
-
-/// How the result is divided and where it goes.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-struct Divide {
-    /// Start and stop on each axis of the result.
-    roi: Option<Vec<(u64, u64)>>,
-    /// Chunk shape; None: chosen.
-    chunks: Option<Vec<u64>>,
-    /// The file that will be written, whose format decides about storage and memory.
-    path: Option<PathBuf>,
-    /// Least box that the output can store without reading.
-    unit: Option<Vec<u64>>,
-    /// Bytes.
-    memory: Option<u64>,
-    workers: usize,
-    /// Bytes of the output that the caller will hold, for each voxel of the result.
-    held: u64,
-}
 
 /// A planned job. It may run several times.
 #[pyclass(frozen)]
@@ -83,6 +42,7 @@ pub(crate) struct Job {
     /// As text, every key written out.
     ops: Vec<String>,
     pipeline: Pipeline,
+    selected: Selected,
     plan: Plan,
     path: Option<PathBuf>,
 }
@@ -94,17 +54,17 @@ impl Job {
         let source = source.source.clone();
         let info = source.info();
         let mut ops = Vec::new();
-        let (pipeline, plan) = match work {
+        let pipeline = match work {
             Work::Ops(texts) => {
                 let specs = parse(&texts)?;
                 ops = specs.iter().map(ToString::to_string).collect();
-                let pipeline = bind_chain(&specs, info.clone()).map_err(to_python)?;
-                let plan = divide.plan(&pipeline, &*source)?;
-                (pipeline, plan)
+                bind_chain(&specs, info.clone()).map_err(to_python)?
             }
-            Work::Function(args) => args.plan(&divide, &*source)?,
+            Work::Function(args) => args.pipeline(&*source)?,
         };
-        Ok(Self { source, ops, pipeline, plan, path: divide.path })
+        let selected = divide.selected(&pipeline)?;
+        let plan = divide.plan(&pipeline, &*source, &selected)?;
+        Ok(Self { source, ops, pipeline, selected, plan, path: divide.path })
     }
 
     /// Shape of the output.
@@ -169,18 +129,33 @@ impl Job {
         Ok((values, report.text()))
     }
 
-    /// Runs the first chunk alone, and writes nothing.
-    fn first(&self, py: Python<'_>, watch: Watch) -> PyResult<()> {
-        self.carry_out(py, &Nowhere(self.plan.output.clone()), Some(0..1), &watch)
+    /// Runs the first chunk that is not wholly outside of the mask alone, and writes nothing.
+    fn first(&self, py: Python<'_>, manner: Manner, watch: Watch) -> PyResult<()> {
+        let sink = Nowhere(self.plan.output.clone());
+        for number in 0..self.plan.grid.len() {
+            let part = Some(number..number + 1);
+            let options = manner.with(RunOptions { part, ..RunOptions::default() });
+            if self.carry_out(py, &sink, options, &watch)?.outside == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Runs, and writes nothing.
-    fn visit(&self, py: Python<'_>, watch: Watch) -> PyResult<()> {
-        self.carry_out(py, &Nowhere(self.plan.output.clone()), None, &watch)
+    fn visit(&self, py: Python<'_>, manner: Manner, watch: Watch) -> PyResult<()> {
+        let options = manner.with(RunOptions::default());
+        self.carry_out(py, &Nowhere(self.plan.output.clone()), options, &watch).map(drop)
     }
 
     /// Runs into `array`, which is in C order, writable, and of the output's shape and dtype.
-    fn write_array(&self, py: Python<'_>, array: &Bound<'_, PyAny>, watch: Watch) -> PyResult<()> {
+    fn write_array(
+        &self,
+        py: Python<'_>,
+        array: &Bound<'_, PyAny>,
+        manner: Manner,
+        watch: Watch,
+    ) -> PyResult<()> {
         let mut array = Array::new(array)?;
         let done = {
             // SAFETY: that it is not the source's memory was checked by the caller; that nothing else
@@ -190,29 +165,38 @@ impl Job {
             let bytes = view
                 .as_contiguous_mut()
                 .ok_or_else(|| PyValueError::new_err("an array that is not in C order"))?;
-            self.carry_out(py, &ArraySink::new(self.plan.output.clone(), bytes), None, &watch)
+            let sink = ArraySink::new(self.plan.output.clone(), bytes);
+            self.carry_out(py, &sink, manner.with(RunOptions::default()), &watch)
         };
         array.release(py);
-        done
+        done.map(drop)
     }
 
     /// Runs into `object[slices]`.
-    fn write_object(&self, py: Python<'_>, object: Py<PyAny>, watch: Watch) -> PyResult<()> {
-        self.carry_out(py, &ObjectSink { object, info: self.plan.output.clone() }, None, &watch)
+    fn write_object(
+        &self,
+        py: Python<'_>,
+        object: Py<PyAny>,
+        manner: Manner,
+        watch: Watch,
+    ) -> PyResult<()> {
+        let sink = ObjectSink { object, info: self.plan.output.clone() };
+        self.carry_out(py, &sink, manner.with(RunOptions::default()), &watch).map(drop)
     }
 
-    /// Runs into the file for which the job was planned, which must not exist.
-    fn write_file(&self, py: Python<'_>, watch: Watch) -> PyResult<()> {
-        let path = self.path.as_ref().ok_or_else(|| PyValueError::new_err("no path"))?;
+    /// Runs into the file of `record`, for which the job was planned, or what of it is missing there.
+    fn write_file(&self, py: Python<'_>, record: Record, watch: Watch) -> PyResult<()> {
         let mut info = self.plan.output.clone();
         name_kinds(&mut info);
-        let (_lock, sink) = py
-            .detach(|| {
-                let lock = OutputLock::take(path, Duration::ZERO)?;
-                Ok((lock, create(path, &info, &CreateOptions::default())?))
-            })
-            .map_err(to_python)?;
-        self.carry_out(py, &*sink, None, &watch)
+        let begun = py.detach(|| record.begin(&self.plan, &info)).map_err(to_python)?;
+        let Some(writing) = begun else { return Ok(()) };
+        let options = RunOptions { journal: Some(&writing.journal), ..RunOptions::default() };
+        let done = self.carry_out(py, &*writing.sink, record.manner().with(options), &watch);
+        done.map(drop).inspect_err(|error| {
+            // An exception without notes is better than none.
+            let note = "the output is unfinished; the same call goes on, force=True begins anew";
+            let _ = error.value(py).call_method1("add_note", (note,));
+        })
     }
 }
 
@@ -227,7 +211,7 @@ fn name_kinds(info: &mut VolumeInfo) {
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Job {
-    /// The pipeline, where ops of it had to be told percentiles of the whole volume first.
+    /// The pipeline, where ops of it had to be told something of the whole volume first.
     fn found(&self, control: Control<'_>) -> volchunk::Result<Option<Pipeline>> {
         let specs: Vec<OpSpec> =
             self.ops.iter().map(|op| OpSpec::parse(op)).collect::<volchunk::Result<_>>()?;
@@ -245,21 +229,23 @@ impl Job {
         bind_chain(&known, self.source.info().clone()).map(Some)
     }
 
-    /// Runs the chunks numbered `part`, or all, on threads of its own, while the caller's looks for
+    /// Runs as `options` say, on threads of its own, while the caller's looks for
     /// signals: these reach Python in its main thread only, and there an exception would meet
     /// whatever the user's function catches.
     fn carry_out(
         &self,
         py: Python<'_>,
         sink: &dyn Sink,
-        part: Option<Range<u64>>,
+        options: RunOptions<'_>,
         watch: &Watch,
-    ) -> PyResult<()> {
+    ) -> PyResult<Report> {
         let run = Running::begin()?;
         let done = AtomicU64::new(0);
         let count = |p: Progress| done.store(p.chunks_done, Ordering::Relaxed);
         let control = Control { cancel: &run.stop, progress: &count };
-        let options = RunOptions { control, part, ..RunOptions::default() };
+        let mask = self.selected.mask(self.pipeline.output()).map_err(to_python)?;
+        let skip_empty = self.selected.skip_empty.as_ref();
+        let options = RunOptions { control, mask: mask.as_ref(), skip_empty, ..options };
         let (ended, end) = mpsc::channel::<()>();
         let work = || {
             // Dropped when the run ends, however it does.
@@ -300,7 +286,8 @@ impl Job {
             (Some(error), _) => Err(error),
             (None, Ok(result)) => {
                 let report = result.map_err(to_python)?;
-                watch.tell(py, report.chunks)
+                watch.tell(py, report.chunks + report.kept)?;
+                Ok(report)
             }
             (None, Err(_)) => Err(PyRuntimeError::new_err("internal error: the run panicked")),
         }
@@ -327,123 +314,6 @@ impl Watch {
             // The interrupt itself is what the caller hears of.
             let _ = interrupt.call0(py);
         }
-    }
-}
-
-/// The runs under way: the interpreter may not end under them.
-static RUNNING: Mutex<Vec<Arc<AtomicBool>>> = Mutex::new(Vec::new());
-static LAST_ENDED: Condvar = Condvar::new();
-static EXITING: AtomicBool = AtomicBool::new(false);
-
-/// A run under way.
-struct Running {
-    stop: Arc<AtomicBool>,
-}
-
-impl Running {
-    fn begin() -> PyResult<Self> {
-        let mut all = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        if EXITING.load(Ordering::Relaxed) {
-            return Err(PyRuntimeError::new_err("cannot run a job while the interpreter exits"));
-        }
-        let stop = Arc::new(AtomicBool::new(false));
-        all.push(stop.clone());
-        Ok(Self { stop })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let mut all = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|other| !Arc::ptr_eq(other, &self.stop));
-        LAST_ENDED.notify_all();
-    }
-}
-
-/// Forgets the runs of the process that this one was forked from: their threads are not here.
-#[pyfunction]
-pub(crate) fn forget_all() {
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner).clear();
-}
-
-/// Stops what runs in daemon threads and waits for it: for the interpreter's end.
-#[pyfunction]
-pub(crate) fn stop_all(py: Python<'_>) {
-    EXITING.store(true, Ordering::Relaxed);
-    py.detach(|| {
-        let mut all = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        while !all.is_empty() {
-            all.iter().for_each(|stop| stop.store(true, Ordering::Relaxed));
-            all = LAST_ENDED.wait(all).unwrap_or_else(PoisonError::into_inner);
-        }
-    });
-}
-
-impl Divide {
-    fn plan(&self, pipeline: &Pipeline, source: &dyn volchunk::Source) -> PyResult<Plan> {
-        let output = pipeline.output();
-        let format = self.path.as_deref().map(Format::of_output).transpose().map_err(to_python)?;
-        let storage = match (format, &self.unit) {
-            (Some(Format::Zarr), _) => StorageRequest::Chunked { chunk: None, shard: None },
-            (None, Some(unit)) if unit.len() == output.ndim() => {
-                StorageRequest::Chunked { chunk: Some(Coords::from_slice(unit)), shard: None }
-            }
-            _ => StorageRequest::Flat,
-        };
-        let ndim = output.ndim();
-        let roi = self.roi.as_ref().map(|r| {
-            Region::from_ranges((0..ndim).map(|a| r.get(a).map_or(0..0, |&(lo, hi)| lo..hi)))
-        });
-        let voxels = roi.as_ref().map_or(output.voxels(), Region::voxels);
-        let overhead = |info: &VolumeInfo| match format {
-            Some(format) => write_overhead(format, info, &CreateOptions::default()),
-            None => Ok(piece_bytes(info)),
-        };
-        plan(&PlanRequest {
-            pipeline,
-            roi,
-            chunk: self.chunks.as_deref().map(Coords::from_slice),
-            storage,
-            workers: Some(self.workers),
-            memory: self.memory,
-            // The allocator may keep what a reader took, behind it.
-            held: voxels
-                .saturating_mul(self.held)
-                .saturating_add(source.read_overhead().saturating_mul(self.workers as u64)),
-            mask: None,
-            skip_empty: false,
-            read_overhead: source.read_overhead(),
-            write_overhead: &overhead,
-        })
-        .map_err(|e| match e.kind() {
-            ErrorKind::OverMemory => to_python(e.context("memory")),
-            ErrorKind::Misaligned => to_python(e.context("chunks")),
-            _ => to_python(e),
-        })
-    }
-}
-
-impl FunctionArgs {
-    fn plan(self, divide: &Divide, source: &dyn volchunk::Source) -> PyResult<(Pipeline, Plan)> {
-        let dtype = Dtype::from_name(&self.dtype).map_err(to_python)?;
-        let channels = self
-            .channels
-            .map(|(count, first)| (count, if first { Place::First } else { Place::Last }));
-        let gives = Gives { dtype, channels, extra: self.extra };
-        let depth = self
-            .depth
-            .into_iter()
-            .map(|(lo, hi, boundary)| {
-                let boundary = boundary.as_deref().map(Boundary::parse).transpose()?;
-                Ok(Depth { lo, hi, boundary })
-            })
-            .collect::<volchunk::Result<_>>()
-            .map_err(to_python)?;
-        let function = Function::new(source.info().clone(), self.call, depth, gives);
-        let pipeline =
-            Pipeline::chain(source.info().clone(), [Box::new(function) as _]).map_err(to_python)?;
-        let plan = divide.plan(&pipeline, source)?;
-        Ok((pipeline, plan))
     }
 }
 

@@ -4,13 +4,17 @@
 //! shapes; `error` turns the core's errors into Python's. Arrays pass as buffers, without a copy.
 
 mod array;
+mod divide;
 mod error;
 mod function;
 mod job;
+mod keep;
 mod merge;
 mod object;
 mod points;
 mod program;
+mod running;
+mod select;
 #[cfg(unix)]
 mod shared;
 mod source;
@@ -23,10 +27,12 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use crate::{
-        job::{Job, forget_all, parse_bytes, result_info, stop_all},
+        job::{Job, parse_bytes, result_info},
+        keep::{Known, found},
         merge::{join_cores, merge_points, merged_lengths},
         points::dedupe_points,
         program::program,
+        running::{forget_all, stop_all},
         source::{array_source, default_axes, object_source},
         volume::VolumeSource,
     };

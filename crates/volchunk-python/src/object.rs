@@ -132,7 +132,7 @@ pub(crate) fn piece_bytes(info: &VolumeInfo) -> u64 {
 
 /// Divides a region, so that a copy of what is asked for at once stays small: where the object has
 /// storage chunks at their borders, else into halves.
-fn pieces(region: &Region, info: &VolumeInfo) -> Vec<Region> {
+pub(crate) fn pieces(region: &Region, info: &VolumeInfo) -> Vec<Region> {
     if let Some(storage) = &info.storage {
         let cuts: Vec<Vec<Range<u64>>> = (region.ranges().zip(storage.write_unit()))
             .map(|(r, &unit)| {

@@ -28,7 +28,7 @@ from volchunk._ops import (
     threshold,
     transpose,
 )
-from volchunk._overlap import ChunkInfo, map_overlap, map_points
+from volchunk._overlap import map_overlap, map_points
 from volchunk._points_merge import merge_points
 from volchunk._preparing import (
     closing,
@@ -45,6 +45,7 @@ from volchunk._preparing import (
 )
 from volchunk._probe import Support, probe
 from volchunk._settings import Settings, settings
+from volchunk._task import ChunkInfo
 from volchunk._volume import Volume, open
 
 __all__ = [

@@ -208,3 +208,17 @@ def whole(value: Any, what: str, least: int) -> int:
     if not least <= number < 2**62:
         raise ValueError(f"{what} is {number}; legal: {least} or more, below 2**62")
     return number
+
+
+def number(value: Any, what: str) -> int | float:
+    """`value` as a number, a whole one exactly."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        pass
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError
+        return float(value)
+    except TypeError:
+        raise TypeError(f"{what} is {value!r}; legal: a number") from None

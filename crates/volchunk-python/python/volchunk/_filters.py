@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from volchunk._arguments import BOUNDARIES, Axes, Chunks, Roi, whole
+from volchunk._arguments import BOUNDARIES, Axes, Chunks, Roi, number, whole
 from volchunk._image import Image, is_same, legal_dtype
 from volchunk._job import run_ops
-from volchunk._ops import number
 
 
 def gaussian_filter(
@@ -28,6 +27,14 @@ def gaussian_filter(
     roi: Roi = None,
     memory: int | str | None = None,
     workers: int | None = None,
+    mask: Any = None,
+    fill: float = 0,
+    skip_empty: float | None = None,
+    version: str | None = None,
+    force: bool = False,
+    check: bool = False,
+    retries: int = 0,
+    keep_going: bool = False,
     progress: bool = True,
 ) -> Any:
     """Gaussian filter, or its derivatives: `scipy.ndimage.gaussian_filter` on every core.
@@ -61,9 +68,11 @@ def gaussian_filter(
         The axes that are filtered, in this order, by number or, for a volume that names its axes,
         by name; sequences above then have one value for each of them. None: those that `sigma`
         speaks of.
-    chunks, out, roi, memory, workers, progress : optional
-        As in `map_overlap`. An array as `output` or `out` may share memory with `input`; the result
-        is then held apart first.
+    skip_empty, version : optional
+        As in `downsample`.
+    chunks, out, roi, memory, workers, mask, fill, force, check, retries, keep_going, progress
+        As in `map_overlap`, all optional. An array as `output` or `out` may share memory with
+        `input`; the result is then held apart first.
 
     Returns
     -------
@@ -80,7 +89,7 @@ def gaussian_filter(
     MemoryError
         If the memory cap is too small; the message says what would fit.
     FileExistsError
-        If there is something at the path `out`.
+        If what stands at the path `out` is not this call's; says what differs.
 
     Examples
     --------
@@ -106,11 +115,25 @@ def gaussian_filter(
     if isinstance(out, np.ndarray) and roi is None and out.shape != source.shape:
         raise ArgumentError(f"output has shape {out.shape}; legal: the input's, {source.shape}")
     ops = _ops(source, dtype, axes, sigma, order, mode, cval, truncate, radius)
-    asked: dict[str, Any] = {"chunks": chunks, "roi": roi, "memory": memory, "workers": workers}
+    asked: dict[str, Any] = {
+        "chunks": chunks,
+        "roi": roi,
+        "memory": memory,
+        "workers": workers,
+        "mask": mask,
+        "fill": fill,
+        "skip_empty": skip_empty,
+        "version": version,
+        "force": force,
+        "check": check,
+        "retries": retries,
+        "keep_going": keep_going,
+        "progress": progress,
+    }
     if isinstance(out, np.ndarray) and is_same(out, input):
-        out[...] = run_ops(input, ops, out=None, progress=progress, **asked)
+        out[...] = run_ops(input, ops, out=None, **asked)
         return out
-    return run_ops(input, ops, out=out, progress=progress, **asked)
+    return run_ops(input, ops, out=out, **asked)
 
 
 class ArgumentError(ValueError, RuntimeError):

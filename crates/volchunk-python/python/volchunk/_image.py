@@ -26,43 +26,77 @@ class Image:
     image : array_like, path or Volume
         A NumPy array is read where it lies; a path is opened; of anything else with ``shape``,
         ``dtype`` and indexing by slices, regions are asked for as they are needed.
+    what : str
+        What messages call it.
     """
 
-    def __init__(self, image: Any) -> None:
+    def __init__(self, image: Any, what: str = "image") -> None:
         self.given = image
         if isinstance(image, list | tuple):
             image = np.asarray(image)
         self.name = "an array"
         if isinstance(image, str | os.PathLike):
             image = open_volume(image)
+        self._held = image
         if isinstance(image, Volume):
             self.name = image.path
             self.source = image._source
             kinds = self.source.info()["kinds"]
             self.axes = Axes(image.axes, [a for a, kind in enumerate(kinds) if kind == "space"])
         else:
-            self.source, ndim = _source(image)
+            self.source, ndim = _source(image, what)
             names = _native.default_axes(ndim)
             self.axes = Axes(names, range(ndim))
         self.shape: tuple[int, ...] = tuple(image.shape)
         self.dtype: np.dtype[Any] = np.dtype(image.dtype)
 
+    def known(self, version: str | None) -> _native.Known:
+        """What tells a later run whether it is the same: the files of a path or a memmap, a digest
+        of an array's voxels. Of anything else only `version` can tell, the user's word."""
+        held = self._held
+        if isinstance(held, Volume):
+            return _native.Known(self.source, held.path, "path", None, *held._given)
+        if not isinstance(held, np.ndarray):
+            how = "unknown" if version is None else "version"
+            name = f"a {type(held).__name__}"
+            return _native.Known(self.source, name, how, version, None, None)
+        mapped = _layout(held)
+        if mapped is not None:
+            return _native.Known(self.source, mapped[0], "layout", mapped[1], None, None)
+        return _native.Known(self.source, "an array", "digest", None, None, None)
 
-def _source(image: Any) -> tuple[_native.Source, int]:
+
+def _layout(array: np.ndarray[Any, Any]) -> tuple[str, str] | None:
+    """The file that an array is mapped from, and where its voxels lie in it; None for memory."""
+    whole = array
+    while isinstance(whole.base, np.ndarray):
+        whole = whole.base
+    # Of mode "c", what is written stays in memory.
+    if not isinstance(whole, np.memmap) or whole.filename is None or whole.mode == "c":
+        return None
+    places = [a.__array_interface__["data"][0] for a in (array, whole)]
+    start = whole.offset + places[0] - places[1]
+    where = f"{array.dtype.str} from byte {start}, strides {array.strides}"
+    return os.path.abspath(whole.filename), where
+
+
+def _source(image: Any, what: str) -> tuple[_native.Source, int]:
     try:
         shape = tuple(int(n) for n in image.shape)
         given = image.dtype
         image.__getitem__  # noqa: B018
     except (AttributeError, TypeError):
         raise TypeError(
-            f"image is of type {type(image).__name__}; legal: a NumPy array, a path, or anything "
+            f"{what} is of type {type(image).__name__}; legal: a NumPy array, a path, or anything "
             "with shape, dtype and indexing by slices"
         ) from None
-    dtype = legal_dtype(given, "image")
+    dtype = legal_dtype(given, what)
     if not shape:
-        raise ValueError("image has no axes; legal: 1 or more")
+        raise ValueError(f"{what} has no axes; legal: 1 or more")
     if isinstance(image, np.ma.MaskedArray):
-        raise TypeError("image is a masked array, whose mask would be lost; legal: image.filled(…)")
+        raise TypeError(
+            f"{what} is a masked array, whose mask would be lost; legal: its .filled(…)"
+        )
     if isinstance(image, np.ndarray):
         image = image.view(np.ndarray)
         if image.dtype.isnative and min(image.strides) >= 0:
@@ -97,17 +131,28 @@ def unit_of(array: Any, names: Sequence[str]) -> list[int] | None:
     return None
 
 
-def _check_absent(path: str) -> None:
-    """Refuses a path that could not be created, before there is anything to lose."""
+def _check_place(path: str, image: Any) -> None:
+    """Refuses a path that could not be created, or where `image` lies, before anything is lost."""
     folder = os.path.dirname(path) or os.curdir
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"out is {path}, but there is no folder {folder}")
-    for there in (path, f"{path}.partial"):
-        if os.path.lexists(there):
-            what = "" if there == path else ", an unfinished output, which may be removed"
-            raise FileExistsError(
-                f"out is {path}, but {there} exists{what}; legal: a path that does not"
-            )
+    read = _file(image)
+    if read is None:
+        # An array of zarr-python, a dataset of h5py.
+        read = getattr(getattr(image, "store", None), "root", None)
+        read = read or getattr(getattr(image, "file", None), "filename", None)
+    if not isinstance(read, str | os.PathLike):
+        return
+    places = [os.path.realpath(p) for p in (path, read)]
+    try:
+        apart = os.path.commonpath(places) not in places
+    except ValueError:
+        # On different drives.
+        apart = True
+    if not apart:
+        raise ValueError(
+            f"out is {path}, and the image lies in {os.fspath(read)}; legal: a path apart from it"
+        )
 
 
 def is_same(out: Any, image: Any) -> bool:
@@ -167,7 +212,7 @@ class Output:
         self.unit: list[int] | None = None
         self.dtype: np.dtype[Any] | None = None
         if self.path is not None:
-            _check_absent(self.path)
+            _check_place(self.path, image.given)
         if self.target is None:
             return
         try:
@@ -195,18 +240,20 @@ class Output:
         if isinstance(out, np.ndarray) and _file(out) is None:
             self.held = self.dtype.itemsize
 
-    def run(self, job: _native.Job, watch: Mapping[str, Callable[..., object] | None]) -> Any:
-        """Runs `job` into the output, and gives what the user is to get."""
-        if self.path is not None:
-            job.write_file(watch)
-            return open_volume(self.path)
+    def run(
+        self,
+        job: _native.Job,
+        manner: Mapping[str, Any],
+        watch: Mapping[str, Callable[..., object] | None],
+    ) -> Any:
+        """Runs `job` into the output in memory, and gives what the user is to get."""
         out = np.empty(job.shape, job.dtype) if self.target is None else self.target
         if self.dtype is not None and self.dtype != job.dtype:
             raise TypeError(f"out has dtype {self.dtype}; legal: the result's, {job.dtype}")
         if tuple(job.shape) != tuple(out.shape):
             raise ValueError(f"out has shape {self.shape}; legal: the result's, {tuple(job.shape)}")
         if isinstance(out, np.ndarray) and out.flags.c_contiguous and out.dtype.isnative:
-            job.write_array(out, watch)
+            job.write_array(out, manner, watch)
         else:
-            job.write_object(out, watch)
+            job.write_object(out, manner, watch)
         return out

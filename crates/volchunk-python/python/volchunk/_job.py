@@ -24,6 +24,8 @@ from volchunk._arguments import (
 )
 from volchunk._image import Image, Output, legal_dtype
 from volchunk._progress import bar
+from volchunk._select import Manner, Record, Selection
+from volchunk._volume import open as open_volume
 
 
 # A run in a daemon thread would meet an interpreter that is gone.
@@ -43,6 +45,8 @@ class Request:
         Those of the result.
     chunks, roi, memory, workers
         As the user gave them.
+    selection : Selection, optional
+        Where the result counts.
     """
 
     def __init__(
@@ -55,8 +59,10 @@ class Request:
         roi: Any,
         memory: Any,
         workers: Any,
+        selection: Selection | None = None,
     ) -> None:
         self._image = image
+        self.selection = Selection(None) if selection is None else selection
         self.chunks = chunks_of(chunks, axes)
         self.roi = roi_of(roi, shape)
         self.memory = memory_of(memory)
@@ -72,20 +78,28 @@ class Request:
             "memory": self.memory,
             "workers": self.workers,
             "held": 0,
+            **self.selection.divide(),
             **changed,
         }
         return _native.Job(self._image.source, work, divide)
 
 
-def ops_job(
-    image: Image, ops: list[str], output: Output, **asked: Any
-) -> _native.Job:
-    """The job that runs `ops`, as text, on `image`; `asked` are a `Request`'s."""
-    result = _native.result_info(image.source, ops)
-    spatial = [a for a, kind in enumerate(result["kinds"]) if kind == "space"]
-    request = Request(image, result["shape"], Axes(result["axes"], spatial), **asked)
-    held = np.dtype(result["dtype"]).itemsize if output.is_fresh else output.held
-    return request.job(ops, path=output.path, unit=output.unit, held=held)
+class _Ops:
+    """Ops, as text, on an image: what is asked for; `asked` are a `Request`'s."""
+
+    def __init__(self, image: Image, ops: list[str], output: Output, **asked: Any) -> None:
+        result = _native.result_info(image.source, ops)
+        spatial = [a for a, kind in enumerate(result["kinds"]) if kind == "space"]
+        self.request = Request(image, result["shape"], Axes(result["axes"], spatial), **asked)
+        self._dtype = np.dtype(result["dtype"])
+        self._ops, self._output = ops, output
+
+    def job(self, **changed: Any) -> _native.Job:
+        """The job, as was asked for but for what is `changed`."""
+        output = self._output
+        held = self._dtype.itemsize if output.is_fresh else output.held
+        where = {"path": output.path, "unit": output.unit, "held": held}
+        return self.request.job(self._ops, **where, **changed)
 
 
 def function_work(
@@ -112,15 +126,51 @@ def function_work(
     }
 
 
-def run_ops(image: Any, ops: list[str], *, out: Any, progress: bool, **asked: Any) -> Any:
+def run_ops(
+    image: Any,
+    ops: list[str],
+    *,
+    out: Any,
+    mask: Any,
+    fill: Any,
+    skip_empty: Any,
+    version: str | None,
+    force: bool,
+    check: bool,
+    retries: int,
+    keep_going: bool,
+    progress: bool,
+    **asked: Any,
+) -> Any:
     """Runs `ops`, as text, on `image`, whatever it is, into `out`; `asked` are a `Request`'s."""
     source = Image(image)
     output = Output(out, source)
-    job = ops_job(source, ops, output, **asked)
+    manner = Manner(
+        output, version=version, force=force, check=check, retries=retries, keep_going=keep_going
+    )
+    selection = Selection(mask, fill, skip_empty)
+    work = _Ops(source, ops, output, selection=selection, **asked)
+    request = work.request
+    record, settled = None, {}
+    if output.path is not None:
+        record = Record(
+            source, output, selection, manner, ops=ops, roi=request.roi, chunks=request.chunks
+        )
+        complete, before = record.found()
+        if complete:
+            return open_volume(output.path)
+        if before is not None and request.chunks is None:
+            settled = {"chunks": before[0]}
+    job = work.job(**settled)
     if output.dtype not in (None, np.dtype(job.dtype)):
         raise TypeError(f"out has dtype {output.dtype}; legal: the result's, {job.dtype}")
     with bar(job.count, progress) as told:
-        return output.run(job, {"progress": told, "interrupt": None})
+        watch = {"progress": told, "interrupt": None}
+        if record is None or output.path is None:
+            return output.run(job, manner.native, watch)
+        record.settle(job.chunks, None)
+        job.write_file(record.native, watch)
+        return open_volume(output.path)
 
 
 class Plan(dict[str, Any]):
@@ -190,11 +240,13 @@ def plan(
     """
     source = Image(image)
     output = Output(out, source)
-    asked = {"chunks": chunks, "roi": roi, "memory": memory, "workers": workers}
+    asked: dict[str, Any] = {
+        "chunks": chunks, "roi": roi, "memory": memory, "workers": workers
+    }
     function = None
     if depth is None:
         texts = [ops] if isinstance(ops, str) else list(ops)
-        job = ops_job(source, texts, output, **asked)
+        job = _Ops(source, texts, output, **asked).job()
     else:
         if ops:
             raise ValueError(f"ops is {ops!r} and depth {depth!r}; legal: one of them")

@@ -1,17 +1,19 @@
 import sys
 from collections.abc import Callable, Mapping
 from os import PathLike
-from typing import Any, TypedDict, final, type_check_only
+from typing import Any, TypeAlias, TypedDict, final, type_check_only
 
 import numpy.typing as npt
 
 __all__ = [
     "Job",
+    "Known",
     "Source",
     "array_source",
     "dedupe_points",
     "default_axes",
     "forget_all",
+    "found",
     "join_cores",
     "merge_points",
     "merged_lengths",
@@ -21,6 +23,8 @@ __all__ = [
     "result_info",
     "stop_all",
 ]
+
+_Watch: TypeAlias = Mapping[str, Callable[..., object] | None]
 
 @type_check_only
 class Info(TypedDict):
@@ -67,13 +71,29 @@ class Job:
     def report(
         self, input: str, function: str | None, output: str, roi: bool
     ) -> tuple[dict[str, Any], str]: ...
-    def first(self, watch: Mapping[str, Callable[..., object] | None]) -> None: ...
-    def visit(self, watch: Mapping[str, Callable[..., object] | None]) -> None: ...
+    def first(self, manner: Mapping[str, Any], watch: _Watch) -> None: ...
+    def visit(self, manner: Mapping[str, Any], watch: _Watch) -> None: ...
     def write_array(
-        self, array: npt.NDArray[Any], watch: Mapping[str, Callable[..., object] | None]
+        self, array: npt.NDArray[Any], manner: Mapping[str, Any], watch: _Watch
     ) -> None: ...
-    def write_object(self, object: Any, watch: Mapping[str, Callable[..., object] | None]) -> None: ...
-    def write_file(self, watch: Mapping[str, Callable[..., object] | None]) -> None: ...
+    def write_object(self, object: Any, manner: Mapping[str, Any], watch: _Watch) -> None: ...
+    def write_file(self, record: Mapping[str, Any], watch: _Watch) -> None: ...
+
+@final
+class Known:
+    def __new__(
+        cls,
+        source: Source,
+        name: str,
+        how: str,
+        word: str | None,
+        axes: str | None,
+        voxel_size: list[float] | None,
+    ) -> Known: ...
+
+def found(
+    record: Mapping[str, Any],
+) -> tuple[bool, tuple[list[int] | None, str | None, tuple[int, bool] | None] | None]: ...
 
 def array_source(array: npt.NDArray[Any], dtype: str) -> Source: ...
 def object_source(

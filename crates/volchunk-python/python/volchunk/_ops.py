@@ -1,14 +1,13 @@
 """The built-in ops beside the Gaussian filter, as functions."""
 
 import inspect
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict, TypeVar, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from volchunk._arguments import Chunks, Roi
+from volchunk._arguments import Chunks, Roi, number
 from volchunk._image import Image, legal_dtype
 from volchunk._job import run_ops
 
@@ -21,6 +20,14 @@ class How(TypedDict, total=False):
     roi: Roi
     memory: int | str | None
     workers: int | None
+    mask: Any
+    fill: float
+    skip_empty: float | None
+    version: str | None
+    force: bool
+    check: bool
+    retries: int
+    keep_going: bool
     progress: bool
 
 
@@ -28,8 +35,16 @@ _OWN, _EXAMPLES = "Parameters\n----------\n", "Examples\n--------\n"
 _IMAGE = """image : array_like, path or Volume
     As in `map_overlap`.
 """
-_HOW = """chunks, out, roi, memory, workers, progress : optional
-    As in `map_overlap`; `roi` is a part of the result.
+_HOW = """chunks, out, roi, memory, workers, mask, fill, progress : optional
+    As in `map_overlap`; `roi` is a part of the result, and `mask` of its shape.
+skip_empty : float, optional
+    Chunks of which all that is read is this value get the op's result on it, without the op being
+    run: never another result.
+version : str, optional
+    Stands for an image or a mask that is neither a path nor a NumPy array, where a later call is to
+    go on with what this one wrote to a path: change it whenever they change.
+force, check, retries, keep_going : optional
+    As in `map_overlap`.
 
 Returns
 -------
@@ -46,7 +61,20 @@ MemoryError, FileExistsError
 """
 
 _DEFAULTS: How = {
-    "chunks": "auto", "out": None, "roi": None, "memory": None, "workers": None, "progress": True
+    "chunks": "auto",
+    "out": None,
+    "roi": None,
+    "memory": None,
+    "workers": None,
+    "mask": None,
+    "fill": 0,
+    "skip_empty": None,
+    "version": None,
+    "force": False,
+    "check": False,
+    "retries": 0,
+    "keep_going": False,
+    "progress": True,
 }
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -265,17 +293,3 @@ def listed(values: Any, what: str, unit: str = "") -> str:
     if isinstance(values, str) or not isinstance(values, Sequence):
         values = [values]
     return ",".join(f"{number(value, what)}{unit}" for value in values)
-
-
-def number(value: Any, what: str) -> int | float:
-    """`value` as a number, a whole one exactly."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        pass
-    try:
-        if isinstance(value, str | bytes):
-            raise TypeError
-        return float(value)
-    except TypeError:
-        raise TypeError(f"{what} is {value!r}; legal: a number") from None

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volchunk._arguments import whole
-from volchunk._overlap import with_place
+from volchunk._task import with_place
 
 Array = npt.NDArray[Any]
 

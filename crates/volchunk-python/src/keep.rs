@@ -1,0 +1,194 @@
+//! What stands for a job in a journal: its volumes, its function, how it is to go on.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError, atomic::AtomicBool},
+};
+
+use pyo3::prelude::*;
+use volchunk::{
+    Buffer, Plan, Region, Result, RunOptions, Scratch, Source, StorageGrid, digest, for_each_chunk,
+};
+use volchunk_cli::{
+    Asked, Content, Fingerprint, Found, FunctionRecord, Given, GivenVolume, Wanted,
+};
+
+use crate::{error::to_python, object::pieces, volume::VolumeSource};
+
+/// A volume that a job reads, as a journal knows it again.
+#[pyclass(frozen, module = "volchunk._native")]
+pub(crate) struct Known(GivenVolume);
+
+#[pymethods]
+impl Known {
+    /// `name` is a path, or what it is to be called. It is known again by, `how`: "path", the files
+    /// there; "digest", its voxels; "layout", the file at `name` and the place in it that `word`
+    /// says; "version", `word`; or "unknown", not at all. `axes` and `voxel_size` are what the user
+    /// has replaced.
+    #[new]
+    fn new(
+        py: Python<'_>,
+        source: PyRef<'_, VolumeSource>,
+        name: PathBuf,
+        how: &str,
+        word: Option<String>,
+        axes: Option<String>,
+        voxel_size: Option<Vec<f64>>,
+    ) -> PyResult<Self> {
+        let source = source.source.clone();
+        let word = word.unwrap_or_default();
+        let fingerprint = py
+            .detach(|| {
+                let info = source.info();
+                let of =
+                    |content, path: Option<&Path>| Fingerprint::of_content(content, path, info);
+                Ok(match how {
+                    "path" => Fingerprint::of(&name, info)?,
+                    "digest" => of(Content::Digest(digest_of(&*source)?), None)?,
+                    "layout" => of(Content::Layout(word), Some(&name))?,
+                    "version" => of(Content::Version(word), None)?,
+                    _ => of(Content::Unknown, None)?,
+                })
+            })
+            .map_err(to_python)?;
+        Ok(Self(GivenVolume { name, axes, voxel_size, fingerprint }))
+    }
+}
+
+/// One number for all voxels of `source`, which is the same wherever they lie.
+fn digest_of(source: &dyn Source) -> Result<u64> {
+    let info = source.info();
+    // Of a plain volume: how it happens to be stored must not matter.
+    let plain = volchunk::VolumeInfo { storage: None, ..info.clone() };
+    let all = pieces(&Region::whole(&info.shape), &plain);
+    let digests = Mutex::new(vec![0; all.len()]);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let start = |_| Ok(Scratch::new());
+    let never = AtomicBool::new(false);
+    for_each_chunk(all.len() as u64, workers, &never, start, |scratch, k| {
+        let piece = &all[k as usize];
+        let mut voxels = scratch.take(piece.shape(), info.dtype);
+        source.read(piece, voxels.view_mut(), scratch)?;
+        let one = digest(&voxels);
+        digests.lock().unwrap_or_else(PoisonError::into_inner)[k as usize] = one;
+        scratch.give(voxels);
+        Ok(())
+    })?;
+    let digests = digests.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(digest(&Buffer::from_slice(&[digests.len() as u64], &digests)))
+}
+
+/// How a run goes about failures, and about what stands at its output.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Manner {
+    force: bool,
+    check: bool,
+    retries: u32,
+    keep_going: bool,
+}
+
+impl Manner {
+    fn wanted(&self) -> Wanted {
+        Wanted { force: self.force, check: self.check, part: None }
+    }
+
+    /// `options` with this manner.
+    pub(crate) fn with<'a>(&self, options: RunOptions<'a>) -> RunOptions<'a> {
+        let Self { check, retries, keep_going, .. } = *self;
+        RunOptions { check, retries, keep_going, ..options }
+    }
+}
+
+/// The arguments of [`FunctionRecord`].
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct FunctionArgs {
+    name: String,
+    version: String,
+    depth: Vec<(u64, u64)>,
+    boundary: Vec<Option<String>>,
+    /// None: not known yet.
+    dtype: Option<String>,
+    channels: Option<(u64, bool)>,
+}
+
+/// The arguments of [`Given`].
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Record {
+    path: PathBuf,
+    input: Py<Known>,
+    ops: Vec<String>,
+    function: Option<FunctionArgs>,
+    /// Of a function, its channels do not count here nor in `chunks`.
+    roi: Option<Vec<(u64, u64)>>,
+    /// None: the plan's, or not known yet.
+    chunks: Option<Vec<u64>>,
+    /// Whether the user chose the chunk.
+    chosen: bool,
+    mask: Option<Py<Known>>,
+    fill: Option<String>,
+    skip_empty: Option<String>,
+    manner: Manner,
+}
+
+impl Record {
+    pub(crate) fn manner(&self) -> &Manner {
+        &self.manner
+    }
+
+    fn asked(&self, chunks: Option<&[u64]>, storage: Option<&StorageGrid>) -> Result<Asked> {
+        let function = self.function.as_ref().map(|f| FunctionRecord {
+            name: f.name.clone(),
+            version: f.version.clone(),
+            depth: f.depth.iter().map(|&(lo, hi)| [lo, hi]).collect(),
+            boundary: f.boundary.clone(),
+            dtype: f.dtype.clone(),
+            channels: f.channels,
+        });
+        let given = Given {
+            input: self.input.get().0.clone(),
+            ops: self.ops.clone(),
+            function,
+            roi: self.roi.as_ref().map(|r| r.iter().map(|&(lo, hi)| [lo, hi]).collect()),
+            chunk: self.chunks.as_deref().or(chunks).map(<[u64]>::to_vec),
+            chunk_is_chosen: self.chosen,
+            mask: self.mask.as_ref().map(|mask| mask.get().0.clone()),
+            fill: self.fill.clone(),
+            skip_empty: self.skip_empty.clone(),
+            output: self.path.clone(),
+            anew: "force=True",
+        };
+        Asked::by(&given, storage)
+    }
+
+    /// The right to write what `plan` says, described by `info`; None if it is there already.
+    pub(crate) fn begin(
+        &self,
+        plan: &Plan,
+        info: &volchunk::VolumeInfo,
+    ) -> Result<Option<volchunk_cli::Writing>> {
+        let asked = self.asked(Some(plan.grid.chunk_shape()), plan.output.storage.as_ref())?;
+        asked.begin(plan, info, self.manner.wanted())
+    }
+}
+
+/// What an earlier run chose: the chunk, the dtype and the channels.
+type Settled = (Option<Vec<u64>>, Option<String>, Option<(u64, bool)>);
+
+/// What stands at the output of a job: whether all of it is done, and what an earlier run settled;
+/// refuses what is another job's. Nothing is touched.
+#[pyfunction]
+pub(crate) fn found(py: Python<'_>, record: Record) -> PyResult<(bool, Option<Settled>)> {
+    let look = || record.asked(None, None)?.found(record.manner.wanted());
+    Ok(match py.detach(look).map_err(to_python)? {
+        Found::Nothing => (false, None),
+        Found::Complete => (true, None),
+        Found::Unfinished(settled) => {
+            let (dtype, channels) =
+                settled.function.map_or((None, None), |f| (f.dtype, f.channels));
+            (false, Some((settled.chunk, dtype, channels)))
+        }
+    })
+}
