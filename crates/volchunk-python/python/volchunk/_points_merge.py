@@ -113,7 +113,7 @@ def merge_points(
     arrays = [_table(table, number) for number, table in enumerate(_entries(tables))]
     some = [table for table in arrays if len(table)]
     if not some:
-        columns = max((table.shape[1] for table in arrays), default=ndim)
+        columns = max(ndim, *(table.shape[1] for table in arrays), 0)
         dtype = np.result_type(np.int64, *dict.fromkeys(table.dtype for table in arrays))
         return np.empty((0, columns), dtype)
     columns = some[0].shape[1]

@@ -16,6 +16,10 @@ pub(super) struct Cells<const D: usize> {
     stride: [usize; D],
 }
 
+/// At most so many cells for each row: more cost memory, fewer rows that have nothing in common but
+/// the number of their cell.
+const CELLS_PER_ROW: usize = 3;
+
 /// A cell by its number on each axis.
 pub(super) type Cell<const D: usize> = [usize; D];
 
@@ -33,10 +37,10 @@ impl<const D: usize> Cells<D> {
             // Neighbours of the first and the last cell are not each other's.
             extent[a] = (high[a] * cells.per_unit[a] - low[a] * cells.per_unit[a]) + 3.0;
         }
-        // As many cells as rows, shared out from the shortest axis to the longest.
+        // Shared out from the shortest axis to the longest.
         let mut axes: [usize; D] = std::array::from_fn(|a| a);
         axes.sort_by(|&a, &b| extent[a].total_cmp(&extent[b]));
-        let mut left = rows.max(1) as f64;
+        let mut left = (rows.max(1) * CELLS_PER_ROW) as f64;
         for (i, &a) in axes.iter().enumerate() {
             let share = left.powf(1.0 / (D - i) as f64);
             cells.count[a] =

@@ -161,9 +161,11 @@ impl<'a, const D: usize> Layer<'a, D> {
             }
             let slots = self.slots(cells);
             for (slot, other) in slots.clone().zip(&self.sites[slots]) {
-                let apart: [bool; D] =
-                    std::array::from_fn(|a| (other[a] - site[a]).abs() > reach[a]);
-                if !apart.contains(&true) && !visit(slot) {
+                let mut apart = false;
+                for a in 0..D {
+                    apart |= (other[a] - site[a]).abs() > reach[a];
+                }
+                if !apart && !visit(slot) {
                     more = false;
                     return;
                 }
