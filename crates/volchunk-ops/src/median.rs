@@ -289,7 +289,8 @@ mod tests {
 
     #[test]
     fn counted_medians_are_those_selected() {
-        let voxels: Vec<u16> = (0..14 * 15 * 60u64).map(|i| (i * 40503 * i >> 7) as u16).collect();
+        let voxels: Vec<u16> =
+            (0..14 * 15 * 60u64).map(|i| ((i * 40503 * i) >> 7) as u16).collect();
         let padded = Buffer::from_slice(&[14, 15, 60], &voxels);
         for radius in [[0, 0, 0], [1, 0, 2], [2, 3, 4]] {
             let wanted: Vec<u64> =

@@ -1,5 +1,6 @@
 //! Ops as text: `name:key=value[:key=value…]`.
 
+mod given;
 mod table;
 mod value;
 
