@@ -24,7 +24,7 @@ const OPS: [&[&str]; 17] = [
     &["unsharp:radius=2"],
     &["cast:dtype=float32", "erode:radius=1:above=9:sigma=2"],
     &["tv:weight=9:iterations=3"],
-    &["local-percentile:block=20,60,60:floor=0.5"],
+    &["local-percentile:block=8:floor=0.5"],
     &["percentile"],
 ];
 const OUTPUTS: [&str; 3] = ["zarr", "npy", "tif"];

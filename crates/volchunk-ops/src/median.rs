@@ -12,7 +12,7 @@ use crate::Footprint;
 ///
 /// The result is that of `scipy.ndimage.median_filter`. NaN counts as above everything.
 ///
-/// Bools and integers of 8 and 16 bits are counted: a step along the last axis takes two faces of
+/// Bools and integers of 8 bits, and of 16 bits in large boxes, are counted: a step along the last axis takes two faces of
 /// the box, and the median is walked to from the one before (T. S. Huang, 1979). Other voxels are
 /// selected from each box anew. Either is exact, so that a count carried along a row is no seam.
 #[derive(Debug)]
@@ -105,9 +105,13 @@ impl Op for Median {
         match out.dtype() {
             Dtype::Bool | Dtype::U8 => lines.count(padded.bytes(), out.bytes_mut()),
             Dtype::I8 => lines.count(padded.as_slice::<i8>(), out.as_slice_mut()),
-            Dtype::U16 => lines.count(padded.as_slice::<u16>(), out.as_slice_mut()),
-            Dtype::I16 => lines.count(padded.as_slice::<i16>(), out.as_slice_mut()),
-            wide => dispatch!(wide, T => {
+            Dtype::U16 if lines.is_worth_counting() => {
+                lines.count(padded.as_slice::<u16>(), out.as_slice_mut());
+            }
+            Dtype::I16 if lines.is_worth_counting() => {
+                lines.count(padded.as_slice::<i16>(), out.as_slice_mut());
+            }
+            other => dispatch!(other, T => {
                 lines.select(padded.as_slice::<T>(), out.as_slice_mut::<T>());
             }),
         }
@@ -153,6 +157,13 @@ impl Lines {
     /// The rank of the median, from 0.
     fn rank(&self) -> usize {
         self.lines.len() * self.length / 2
+    }
+
+    /// Whether counting 16-bit voxels is faster than selecting: the walk from one median to the next
+    /// is long, however small the box.
+    fn is_worth_counting(&self) -> bool {
+        const LARGE: usize = 500;
+        self.lines.len() * self.length > LARGE
     }
 
     fn count<T: Binned>(&self, from: &[T], to: &mut [T]) {
@@ -271,3 +282,30 @@ macro_rules! binned {
     )*};
 }
 binned!(u8, u8, 0; i8, u8, 0x80; u16, u16, 0; i16, u16, 0x8000;);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counted_medians_are_those_selected() {
+        let voxels: Vec<u16> =
+            (0..14 * 15 * 60u64).map(|i| ((i * 40503 * i) >> 7) as u16).collect();
+        let padded = Buffer::from_slice(&[14, 15, 60], &voxels);
+        for radius in [[0, 0, 0], [1, 0, 2], [2, 3, 4]] {
+            let wanted: Vec<u64> =
+                padded.shape().iter().zip(radius).map(|(n, r)| n - 2 * r as u64).collect();
+            let lines = Lines::new(&padded, &wanted, &radius);
+            let count = wanted.iter().product::<u64>() as usize;
+            let (mut counted, mut selected) = (vec![0u16; count], vec![0u16; count]);
+            lines.count(&voxels, &mut counted);
+            lines.select(&voxels, &mut selected);
+            assert_eq!(counted, selected, "{radius:?}");
+            let signed: Vec<i16> = voxels.iter().map(|&v| v as i16).collect();
+            let (mut counted, mut selected) = (vec![0i16; count], vec![0i16; count]);
+            lines.count(&signed, &mut counted);
+            lines.select(&signed, &mut selected);
+            assert_eq!(counted, selected, "{radius:?}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use volchunk::{AxisKind, Error, Result, VolumeInfo};
 
-use super::{OpSpec, table::per_axis};
+use super::{OpSpec, given::per_axis};
 use crate::{Blobs, Number, Scales};
 
 /// What is to be known of an op that finds blobs, beside the op: what its table is for.

@@ -1,6 +1,7 @@
 //! Ops as text: `name:key=value[:key=value…]`.
 
 mod detector;
+mod given;
 mod table;
 mod value;
 
