@@ -169,6 +169,18 @@ impl NullaryFnOnce for Near<'_> {
 }
 
 #[inline(always)]
+fn any<const N: usize>(keep: &[u32; N]) -> bool {
+    let mut lanes = [0; 8];
+    for part in keep.chunks_exact(8) {
+        for l in 0..8 {
+            lanes[l] |= part[l];
+        }
+    }
+    let rest = keep.as_chunks::<8>().1;
+    lanes.iter().chain(rest).fold(0, |any, k| any | k) != 0
+}
+
+#[inline(always)]
 fn block<const N: usize>(
     values: &[f32],
     threshold: f32,
@@ -181,7 +193,7 @@ fn block<const N: usize>(
     for l in 0..N {
         keep[l] = u32::from(values[l] > threshold);
     }
-    if keep.iter().fold(0, |any, k| any | k) == 0 {
+    if !any(&keep) {
         return;
     }
     for neighbour in neighbours {
@@ -190,7 +202,7 @@ fn block<const N: usize>(
             keep[l] &= u32::from(values[l] >= neighbour[l]);
         }
     }
-    if keep.iter().fold(0, |any, k| any | k) != 0 {
+    if any(&keep) {
         near.extend((0..N).filter(|&l| keep[l] != 0).map(|l| i + l));
     }
 }
