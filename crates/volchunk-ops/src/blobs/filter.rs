@@ -27,8 +27,9 @@ const SEGMENT: usize = 64;
 const BATCH: usize = 8;
 /// Bytes of the ring that a group of planes may take.
 const RING: usize = 640 << 10;
-/// Planes that are made together, at least and at most.
-const GROUP: (usize, usize) = (4, 12);
+/// Planes that are made together, at least and at most. For each of them, fewer input rows are read
+/// again, which costs more than a ring that exceeds the second-level cache.
+const GROUP: (usize, usize) = (8, 16);
 /// Voxels of a row that are made together, if the row has so many.
 const TILE: usize = 512;
 

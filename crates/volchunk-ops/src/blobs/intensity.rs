@@ -43,14 +43,16 @@ intensity! {
 #[inline(always)]
 pub(super) fn load<T: Intensity>(bytes: &[u8], step: usize, to: &mut [f32]) {
     let size = size_of::<T>();
-    let voxel = |bytes: &[u8]| bytemuck::pod_read_unaligned::<T>(bytes).intensity();
-    if step == size {
-        for (to, from) in to.iter_mut().zip(bytes.chunks_exact(size)) {
-            *to = voxel(from);
+    if step == size
+        && let Ok(voxels) = bytemuck::try_cast_slice::<u8, T>(&bytes[..to.len() * size])
+    {
+        for (to, voxel) in to.iter_mut().zip(voxels) {
+            *to = voxel.intensity();
         }
-    } else {
-        for (i, to) in to.iter_mut().enumerate() {
-            *to = voxel(&bytes[i * step..][..size]);
-        }
+        return;
+    }
+    for (i, to) in to.iter_mut().enumerate() {
+        let voxel = &bytes[i * step..][..size];
+        *to = bytemuck::pod_read_unaligned::<T>(voxel).intensity();
     }
 }

@@ -3,6 +3,9 @@
 //! Per voxel, in f32, in this order, whatever the vector width: `sum += (a + b) · weight` for each
 //! pair of taps from the outermost inwards, then the centre. So a voxel's bits do not depend on its
 //! place in a row. Small terms come first, which loses the fewest bits.
+//!
+//! Weights are read before the loops over lanes: a check of bounds within keeps them from becoming
+//! vectors.
 
 /// Rows are padded to this many voxels; the loops take four times as many where they can.
 pub(super) const LANES: usize = 8;
@@ -52,14 +55,16 @@ pub(super) fn smooth(taps: &Taps, at: Offsets<'_>, src: &[f32], to: &mut [f32]) 
         let mut sum = [0.0f32; N];
         for t in 0..r {
             let (low, high) = (&src[at[t] + i..][..N], &src[at[2 * r - t] + i..][..N]);
+            let w = w[t];
             for l in 0..N {
-                sum[l] += (low[l] + high[l]) * w[t];
+                sum[l] += (low[l] + high[l]) * w;
             }
         }
         let centre = &src[at[r] + i..][..N];
         let to = &mut to[i..][..N];
+        let w = w[r];
         for l in 0..N {
-            to[l] = sum[l] + centre[l] * w[r];
+            to[l] = sum[l] + centre[l] * w;
         }
     });
 }
@@ -79,17 +84,19 @@ pub(super) fn smooth_and_second(
         let (mut a, mut b) = ([0.0f32; N], [0.0f32; N]);
         for t in 0..r {
             let (low, high) = (&src[at[t] + i..][..N], &src[at[2 * r - t] + i..][..N]);
+            let (g, d) = (g[t], d[t]);
             for l in 0..N {
                 let pair = low[l] + high[l];
-                a[l] += pair * g[t];
-                b[l] += pair * d[t];
+                a[l] += pair * g;
+                b[l] += pair * d;
             }
         }
         let centre = &src[at[r] + i..][..N];
         let (smooth, second) = (&mut smooth[i..][..N], &mut second[i..][..N]);
+        let (g, d) = (g[r], d[r]);
         for l in 0..N {
-            smooth[l] = a[l] + centre[l] * g[r];
-            second[l] = b[l] + centre[l] * d[r];
+            smooth[l] = a[l] + centre[l] * g;
+            second[l] = b[l] + centre[l] * d;
         }
     });
 }
@@ -112,18 +119,20 @@ pub(super) fn smooth_and_curved(
             let (low, high) = (at[t] + i, at[2 * r - t] + i);
             let (s0, s1) = (&src[low..][..N], &src[high..][..N]);
             let (c0, c1) = (&curved[low..][..N], &curved[high..][..N]);
+            let (g, d) = (g[t], d[t]);
             for l in 0..N {
                 let pair = s0[l] + s1[l];
-                a[l] += pair * g[t];
-                b[l] += pair * d[t];
-                b[l] += (c0[l] + c1[l]) * g[t];
+                a[l] += pair * g;
+                b[l] += pair * d;
+                b[l] += (c0[l] + c1[l]) * g;
             }
         }
         let (s, c) = (&src[at[r] + i..][..N], &curved[at[r] + i..][..N]);
         let (to_smooth, to_curved) = (&mut to_smooth[i..][..N], &mut to_curved[i..][..N]);
+        let (g, d) = (g[r], d[r]);
         for l in 0..N {
-            to_smooth[l] = a[l] + s[l] * g[r];
-            to_curved[l] = (b[l] + s[l] * d[r]) + c[l] * g[r];
+            to_smooth[l] = a[l] + s[l] * g;
+            to_curved[l] = (b[l] + s[l] * d) + c[l] * g;
         }
     });
 }
@@ -139,15 +148,17 @@ pub(super) fn curved(taps: &Taps, at: Offsets<'_>, [src, curved]: [&[f32]; 2], t
             let (low, high) = (at[t] + i, at[2 * r - t] + i);
             let (s0, s1) = (&src[low..][..N], &src[high..][..N]);
             let (c0, c1) = (&curved[low..][..N], &curved[high..][..N]);
+            let (g, d) = (g[t], d[t]);
             for l in 0..N {
-                a[l] += (s0[l] + s1[l]) * d[t];
-                b[l] += (c0[l] + c1[l]) * g[t];
+                a[l] += (s0[l] + s1[l]) * d;
+                b[l] += (c0[l] + c1[l]) * g;
             }
         }
         let (s, c) = (&src[at[r] + i..][..N], &curved[at[r] + i..][..N]);
         let to = &mut to[i..][..N];
+        let (g, d) = (g[r], d[r]);
         for l in 0..N {
-            to[l] = (a[l] + s[l] * d[r]) + (b[l] + c[l] * g[r]);
+            to[l] = (a[l] + s[l] * d) + (b[l] + c[l] * g);
         }
     });
 }

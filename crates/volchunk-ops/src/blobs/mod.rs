@@ -240,7 +240,7 @@ impl Blobs {
         if wanted.iter().any(Range::is_empty) {
             return;
         }
-        let mut near = Vec::new();
+        let mut peaks = Vec::new();
         for z0 in (0..n[0]).step_by(layout.group) {
             let planes = z0..n[0].min(z0 + layout.group);
             for (k, filter) in self.filters.iter().enumerate() {
@@ -273,12 +273,12 @@ impl Blobs {
                             let row = &window.row_mut(cube, k, z, y)[wanted[2].clone()];
                             found.largest(row);
                         } else {
-                            let row = |x, value| {
-                                let at = [0, 1, 2].map(|a| known[a].start + [z, y, x][a] as u64);
-                                found.push(at, k, value);
-                            };
                             let (at, xs) = ([k, z, y], wanted[2].clone());
-                            window.peaks(self.simd, cube, at, xs, self.threshold, &mut near, row);
+                            window.peaks(self.simd, cube, at, xs, self.threshold, &mut peaks);
+                            for &x in &peaks {
+                                let zyx = [0, 1, 2].map(|a| known[a].start + [z, y, x][a] as u64);
+                                found.push(zyx, k, window.value(cube, at, x));
+                            }
                         }
                     }
                 }

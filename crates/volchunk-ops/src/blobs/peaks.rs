@@ -1,6 +1,6 @@
 //! Largest responses among their neighbours in space and scale.
 
-use std::ops::Range;
+use std::{cmp::Ordering, ops::Range};
 
 use pulp::NullaryFnOnce;
 
@@ -75,7 +75,7 @@ impl Window {
         &memory[at..][..row]
     }
 
-    /// Calls `found` with x and value of each peak above `threshold` of one row, `x` ascending.
+    /// Sets `peaks` to the x of each peak above `threshold` among `xs` of one row, ascending.
     ///
     /// A peak is at least as large as each of its neighbours, diagonal ones and those of the scales
     /// beside it included, and not equal to all its neighbours at its own scale.
@@ -86,13 +86,12 @@ impl Window {
         [scale, z, y]: [usize; 3],
         xs: Range<usize>,
         threshold: f32,
-        near: &mut Vec<usize>,
-        mut found: impl FnMut(usize, f32),
+        peaks: &mut Vec<usize>,
     ) {
         let after = |i: usize, n: usize| (i + 1 < n).then_some(i + 1);
         let (s, z1, y1) = (Some(scale), Some(z), Some(y));
         let own = self.get(memory, s, z1, y1);
-        near.clear();
+        peaks.clear();
         simd.run(Near {
             values: part(&xs, own, 1),
             threshold,
@@ -106,30 +105,31 @@ impl Window {
                 part(&xs, self.get(memory, scale.checked_sub(1), z1, y1), 1),
                 part(&xs, self.get(memory, after(scale, self.scales), z1, y1), 1),
             ],
-            near,
+            near: peaks,
         });
-        for &i in near.iter() {
-            let x = xs.start + i;
-            if self.is_peak(memory, [scale, z, y], x) {
-                found(x, own[x + 1]);
-            }
-        }
+        peaks.iter_mut().for_each(|i| *i += xs.start);
+        peaks.retain(|&x| self.is_peak(memory, [scale, z, y], x));
+    }
+
+    /// The response at x of a row.
+    pub(super) fn value(&self, memory: &[f32], [scale, z, y]: [usize; 3], x: usize) -> f32 {
+        memory[self.place(scale, z, y) + 1 + x]
     }
 
     fn is_peak(&self, memory: &[f32], [scale, z, y]: [usize; 3], x: usize) -> bool {
         let around = |i: usize, n: usize| i.saturating_sub(1)..(i + 2).min(n);
-        let value = memory[self.place(scale, z, y) + 1 + x];
+        let value = self.value(memory, [scale, z, y], x);
         let mut flat = true;
         for s in around(scale, self.scales) {
             for z in around(z, self.n[0]) {
                 for y in around(y, self.n[1]) {
                     let row = &memory[self.place(s, z, y) + 1..];
                     for neighbour in &row[around(x, self.n[2])] {
-                        // A NaN is not below.
-                        if !(*neighbour <= value) {
-                            return false;
+                        match neighbour.partial_cmp(&value) {
+                            Some(Ordering::Less) => flat &= s != scale,
+                            Some(Ordering::Equal) => {}
+                            _ => return false,
                         }
-                        flat &= s != scale || *neighbour == value;
                     }
                 }
             }
@@ -169,6 +169,18 @@ impl NullaryFnOnce for Near<'_> {
 }
 
 #[inline(always)]
+fn any<const N: usize>(keep: &[u32; N]) -> bool {
+    let mut lanes = [0; 8];
+    for part in keep.chunks_exact(8) {
+        for l in 0..8 {
+            lanes[l] |= part[l];
+        }
+    }
+    let rest = keep.as_chunks::<8>().1;
+    lanes.iter().chain(rest).fold(0, |any, k| any | k) != 0
+}
+
+#[inline(always)]
 fn block<const N: usize>(
     values: &[f32],
     threshold: f32,
@@ -181,7 +193,7 @@ fn block<const N: usize>(
     for l in 0..N {
         keep[l] = u32::from(values[l] > threshold);
     }
-    if keep.iter().fold(0, |any, k| any | k) == 0 {
+    if !any(&keep) {
         return;
     }
     for neighbour in neighbours {
@@ -190,7 +202,7 @@ fn block<const N: usize>(
             keep[l] &= u32::from(values[l] >= neighbour[l]);
         }
     }
-    if keep.iter().fold(0, |any, k| any | k) != 0 {
+    if any(&keep) {
         near.extend((0..N).filter(|&l| keep[l] != 0).map(|l| i + l));
     }
 }

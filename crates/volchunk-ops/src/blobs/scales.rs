@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(one_flat.sigmas(3), [1.4714285714285715, 2.0]);
         assert_eq!(Scales::linear(&[1.0], &[2.0], 1).unwrap().sigmas(0), [1.0]);
         let log = Scales::logarithmic(&[1.5], &[9.0], 4).unwrap();
-        assert_eq!(log.sigmas(1), [2.7256808892472434]);
+        assert_eq!(log.sigmas(1), [2.7256808892482094]);
         // min · ratio² is max, and log(1.6²) / log(1.6) is 2.
         assert_eq!(Scales::geometric(&[1.0], &[1.6 * 1.6], 1.6).unwrap().len(), 3);
         assert_eq!(Scales::geometric(&[3.0], &[4.5], 1.6).unwrap().len(), 1);

@@ -83,9 +83,10 @@ impl<'a> Found<'a> {
         let rows = table.as_slice_mut::<f64>().chunks_exact_mut(ndim + 2);
         for (to, row) in rows.zip(&self.rows) {
             let mut rest = row.at;
-            for a in 0..ndim {
-                to[a] = (self.region.start()[a] + rest / self.steps[a]) as f64;
-                rest %= self.steps[a];
+            let axes = self.region.start().iter().zip(&self.steps);
+            for (to, (start, step)) in to.iter_mut().zip(axes) {
+                *to = (start + rest / step) as f64;
+                rest %= step;
             }
             to[ndim] = f64::from(row.scale);
             to[ndim + 1] = f64::from(row.value);
