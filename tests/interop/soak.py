@@ -150,7 +150,7 @@ class Case:
         self.clock = np.random.default_rng()
         self.flags: list[str] = []
         self.limits: list[str] = []
-        self.counts = {"kills": 0, "killed when complete": 0, "parts": 0, "masks": 0, "regions": 0}
+        self.counts = {"kills": 0, "kills that came too late": 0, "parts": 0, "masks": 0, "regions": 0}
 
     def make(self) -> None:
         rng, work = self.rng, self.work
@@ -244,9 +244,9 @@ class Case:
                               stderr=subprocess.DEVNULL) as child:
             time.sleep(float(np.exp(self.clock.uniform(np.log(0.001), np.log(0.05)))))
             child.send_signal(signal.SIGKILL)
-        self.counts["kills"] += child.returncode == -signal.SIGKILL
-        if self.is_complete():
-            self.counts["killed when complete"] += 1
+        complete = self.is_complete()
+        self.counts["kills that came too late" if complete else "kills"] += 1
+        if complete:
             self.compare("after a kill")
 
     def is_complete(self) -> bool:

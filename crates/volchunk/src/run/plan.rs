@@ -97,7 +97,7 @@ pub struct Plan {
 /// [`ErrorKind::Misaligned`] where cores would share a storage chunk or shard, with the nearest
 /// shape that aligns; a zero-sized result; a region outside of it.
 pub fn plan(request: &PlanRequest<'_>) -> Result<Plan> {
-    check_lengths(request.pipeline)?;
+    check_positions(request.pipeline)?;
     let out = request.pipeline.output();
     if let Some(axis) = out.shape.iter().position(|&n| n == 0) {
         return Err(Error::argument(format!(
@@ -138,7 +138,7 @@ pub fn plan(request: &PlanRequest<'_>) -> Result<Plan> {
 }
 
 /// Refuses an axis whose positions, those beyond its ends too, 64 bits would not hold.
-fn check_lengths(pipeline: &Pipeline) -> Result<()> {
+fn check_positions(pipeline: &Pipeline) -> Result<()> {
     const END: u64 = 1 << 62;
     let ports = pipeline.steps().iter().flat_map(|step| step.op.outputs());
     for info in pipeline.sources().iter().chain(ports.map(|port| &port.info)) {
