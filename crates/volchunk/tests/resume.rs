@@ -417,7 +417,6 @@ proptest! {
     #[test]
     fn half_writes_are_covered(
         workers in 1usize..4,
-        retries in 0u32..2,
         torn in prop::collection::btree_set(0u64..70, 0..12),
     ) {
         let bench = Bench::new(workers);
@@ -429,7 +428,7 @@ proptest! {
         let mut runs = 0;
         loop {
             let journal = Journal::open(&bench.path(), false).unwrap();
-            let options = RunOptions { journal: Some(&journal), retries, ..Default::default() };
+            let options = RunOptions { journal: Some(&journal), ..Default::default() };
             runs += 1;
             prop_assert!(runs < 20);
             match bench.run(&source, &sink, &options) {
