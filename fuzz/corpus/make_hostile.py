@@ -100,7 +100,54 @@ def zarr_v2_attributes():
     yield "scales-that-lack", scaled("0", [])
 
 
-for make in (tiff, zarr_v3, zarr_v2, zarr_v2_attributes):
+def journal():
+    """Odd first byte: range, a quarter of the text's length, text, records of number and kind."""
+    def form(start, end, text, records, torn=b""):
+        text = text.ljust(-(-len(text) // 4) * 4)
+        return (struct.pack("<BQQB", 1, start, end, len(text) // 4) + text
+                + b"".join(struct.pack("<QB", *r) for r in records) + torn)
+    most = (1 << 64) - 1
+    head = json.dumps({
+        "volchunk": "0.1.0", "level": 0, "volume": [4, 5, 6], "region": [[0, 4], [0, 5], [0, 6]],
+        "chunk": [2, 2, 2], "job": {"volchunk_job": 1, "input": "i.npy", "ops": [],
+                                    "output": "a.npy"}}).encode()
+    yield "sound", form(0, 18, head, [(0, 1), (0, 2), (5, 0), (17, 2), (5, 2)], b"torn")
+    yield "backwards", form(9, 2, head, [(5, 2)])
+    yield "last-of-all", form(most - 1, most, b"", [(most - 1, 2), (0, 1)])
+    yield "far", form(0, most, b"", [(1 << 22, 2), (1 << 40, 2)])
+    yield "raw-header", b"volchunk" + struct.pack("<IIQQQ", 1, 1 << 20, 0, most, 0)
+
+
+def job():
+    def plain(**changes):
+        return {"volchunk_job": 1, "input": "i.npy", "ops": ["gaussian:sigma=1"],
+                "output": "o.zarr", **changes}
+    yield "plain", plain()
+    yield "everything", plain(axes="zyx", voxel_size=[5, 2, 2], roi=[[0, 2], [1, 5], [0, 6]],
+                              chunk=[2, 2, 2], storage_chunk=[1, 2, 2], shard=[2, 2, 2],
+                              mask="m.npy", fill="7", skip_empty="nan", pyramid=True)
+    yield "huge-chunk", plain(chunk=[(1 << 64) - 1] * 3, shard=[(1 << 64) - 1] * 3)
+    yield "backwards", plain(roi=[[3, 1], [(1 << 64) - 1, 0], [0, 6]], output="o.npy")
+    yield "huge-op", plain(ops=["rescale:factor=1e300", "gaussian:sigma=1e300"])
+    yield "of-the-future", {"volchunk_job": 1 << 63}
+    yield "nested", b"[" * 5000
+
+
+def ops():
+    yield "one-of-each", (
+        b"gaussian:sigma=1um,0,2.5:order=1:truncate=3:boundary=wrap:dtype=int8\n"
+        b"downsample:factor=2\nrescale:size=0.5um:order=0\ncast:dtype=float64\n"
+        b"clip:min=-1:max=1e4\nthreshold:value=0.1\nsubtract:value=3\nmultiply:value=1e-300")
+    yield "transpose", b"transpose:axes=xyz\ntranspose:axes=z,y,x"
+    yield "huge-sigma", b"gaussian:sigma=1e18"
+    yield "huge-radius", b"gaussian:sigma=1:radius=18446744073709551615"
+    yield "huge-factor", b"rescale:factor=1e300\nrescale:factor=1e-300"
+    yield "huge-group", b"downsample:factor=18446744073709551615"
+    yield "growing", b"rescale:factor=1000\n" * 7
+    yield "constant", b"gaussian:sigma=0.3:radius=7:boundary=constant(-1e308),mirror,nearest"
+
+
+for make in (tiff, zarr_v3, zarr_v2, zarr_v2_attributes, journal, job, ops):
     folder = HERE / make.__name__
     folder.mkdir(exist_ok=True)
     for name, seed in make():

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| volchunk_fuzz::tiff(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| volchunk_fuzz::call(volchunk_fuzz::tiff, data));

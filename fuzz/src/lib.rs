@@ -1,27 +1,54 @@
-//! What is fuzzed: every header parser, as a function of the bytes of one file.
+//! What is fuzzed: every parser of what comes from outside, as a function of bytes.
 //!
-//! `cargo +nightly fuzz run npy fuzz/corpus/npy tests/data/npy` searches; the test `fuzz_replay` of
-//! volchunk-io runs the same functions on the corpus and on mutations of it, on stable Rust.
+//! `python fuzz/search.py` searches (README.md); the test `fuzz_replay` of volchunk-cli runs the same
+//! functions on the corpus and on mutations of it, on stable Rust.
 //!
-//! A target passes if nothing panics, allocates what a header claims, or runs for long. Whatever
-//! opens must also describe itself and read, or refuse to read, its first voxels.
+//! A target passes if nothing panics, takes memory for what a header only claims, or runs for long.
+//! Whatever opens must also describe itself and read, or refuse to read, its first voxels.
 
-use std::{fs, path::Path};
+mod memory;
 
-use volchunk::{Buffer, Region, Scratch};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use volchunk::{
+    AxisKind, Buffer, Coords, Dtype, Journal, PlanRequest, Receipt, Region, Scratch,
+    StorageRequest, VolumeInfo,
+};
 use volchunk_io::{open, output_state};
+use volchunk_ops::{OpSpec, bind_chain};
 
 /// A target's function.
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("npy", npy),
     ("tiff", tiff),
     ("zarr_v2", zarr_v2),
     ("zarr_v2_attributes", zarr_v2_attributes),
     ("zarr_v3", zarr_v3),
+    ("journal", journal),
+    ("job", job),
+    ("ops", ops),
 ];
+
+/// Bytes that a target may hold beyond its input.
+const MEMORY: usize = 64 << 20;
+
+/// No input of a fuzzer's size is worth longer; a busy machine is slow.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Calls a target, and asserts that it held little and took little time.
+pub fn call(target: Target, bytes: &[u8]) {
+    let started = Instant::now();
+    let held = memory::most_held(|| target(bytes));
+    assert!(held <= MEMORY + bytes.len(), "{held} bytes were held for {} of input", bytes.len());
+    assert!(started.elapsed() <= LONGEST, "it took {:?}", started.elapsed());
+}
 
 /// An NPY file: magic, header, voxels.
 pub fn npy(bytes: &[u8]) {
@@ -84,6 +111,119 @@ pub fn zarr_v3(bytes: &[u8]) {
         exercise(dir);
         Ok(())
     });
+}
+
+/// A journal: the bytes as they are; or, if the first is odd, one that is sound in form and says
+/// what they say.
+pub fn journal(bytes: &[u8]) {
+    in_folder(|dir| {
+        let (output, folder) = (dir.join("a.npy"), dir.join("a.npy.volchunk"));
+        let path = folder.join("0.journal");
+        fs::create_dir(&folder)?;
+        match bytes.split_first() {
+            Some((first, rest)) if first % 2 == 1 => drop(write_journal(&path, rest)),
+            _ => fs::write(&path, bytes)?,
+        }
+        let _ = volchunk_cli::parsers::read_journals(&output);
+        let read = Journal::read(&path);
+        let opened = Journal::open(&path, false);
+        assert_eq!(read.is_ok(), opened.is_ok());
+        if let (Ok(read), Ok(opened)) = (read, opened) {
+            assert_eq!((read.done(), read.failed()), (opened.done(), opened.failed()));
+            assert_eq!(read.first_missing(), opened.first_missing());
+            let _ = (opened.receipt(opened.chunks().start), opened.rate());
+        }
+        Ok(())
+    });
+}
+
+/// A range, the length of a text, the text; then records, a number and a kind each; the remainder
+/// is torn off.
+fn write_journal(path: &Path, bytes: &[u8]) -> Option<()> {
+    let number = |bytes: &[u8]| Some(u64::from_le_bytes(bytes.first_chunk::<8>().copied()?));
+    let (start, end) = (number(bytes)?, number(bytes.get(8..)?)?);
+    let (length, rest) = bytes.get(16..)?.split_first()?;
+    let (text, mut records) = rest.split_at_checked(4 * usize::from(*length))?;
+    let journal = Journal::create(path, &String::from_utf8_lossy(text), start..end, false).ok()?;
+    while let Some((record, rest)) = records.split_first_chunk::<9>() {
+        let number = number(record)?;
+        let _ = match record[8] % 4 {
+            0 => journal.fail(number),
+            1 => journal.begin(),
+            _ => journal.commit(Receipt { number, digest: number, stored: 1, stamp: 2 }),
+        };
+        records = rest;
+    }
+    let whole = fs::metadata(path).ok()?.len();
+    let file = fs::File::options().write(true).open(path).ok()?;
+    file.set_len(whole.saturating_sub(records.len() as u64 * 7)).ok()
+}
+
+/// A job file, as `run --job` reads it, planned on a volume of another name.
+pub fn job(bytes: &[u8]) {
+    in_folder(|dir| {
+        let (path, input) = (dir.join("job.json"), dir.join("in.npy"));
+        fs::write(&path, bytes)?;
+        let mut volume = b"\x93NUMPY\x01\0\x76\0".to_vec();
+        volume.extend(b"{'descr': '|u1', 'fortran_order': False, 'shape': (4, 5, 6), }");
+        volume.resize(127, b' ');
+        volume.push(b'\n');
+        volume.resize(128 + 4 * 5 * 6, 7);
+        fs::write(&input, volume)?;
+        let _ = volchunk_cli::parsers::plan_job(&path, &input, &dir.join("out"));
+        Ok(())
+    });
+}
+
+/// Ops as text, one a line, bound one behind the other to volumes of odd shapes, and planned.
+pub fn ops(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut specs = Vec::new();
+    for line in text.lines().take(8) {
+        let Ok(spec) = OpSpec::parse(line) else { return };
+        let canonical = spec.to_string();
+        let again = OpSpec::parse(&canonical);
+        assert!(again.as_ref().is_ok_and(|again| *again == spec), "{canonical}: {again:?}");
+        specs.push(spec);
+    }
+    for info in odd_volumes() {
+        let Ok(pipeline) = bind_chain(&specs, info) else { continue };
+        let request = PlanRequest {
+            pipeline: &pipeline,
+            roi: None,
+            chunk: Some(Coords::from_elem(64, pipeline.output().ndim())),
+            storage: StorageRequest::Flat,
+            workers: Some(2),
+            memory: Some(1 << 30),
+            held: 0,
+            read_overhead: 0,
+            write_overhead: &|_| Ok(0),
+            mask: None,
+            skip_empty: false,
+        };
+        let _ = volchunk::plan(&request);
+    }
+}
+
+fn odd_volumes() -> Vec<VolumeInfo> {
+    let mut volumes = vec![
+        VolumeInfo::new(&[4, 5, 6], Dtype::U16),
+        VolumeInfo::new(&[1], Dtype::Bool),
+        VolumeInfo::new(&[u64::MAX], Dtype::U8),
+        VolumeInfo::new(&[1 << 21, 1 << 21, 1 << 20], Dtype::F32),
+        VolumeInfo::new(&[2, 3, 1, 400, 5], Dtype::F64),
+        VolumeInfo::new(&[1; 12], Dtype::I64),
+        VolumeInfo::new(&[0, 7], Dtype::U32),
+    ];
+    for (scale, unit) in [(0.5, "micrometer"), (-1.0, "nm"), (f64::NAN, "µm"), (1e-308, "m")] {
+        let mut info = VolumeInfo::new(&[30, 40, 50], Dtype::I8);
+        for axis in &mut info.axes {
+            (axis.scale, axis.unit) = (Some(scale), Some(unit.into()));
+        }
+        info.axes[0].kind = AxisKind::Time;
+        volumes.push(info);
+    }
+    volumes
 }
 
 /// Calls `f` with a fresh folder.

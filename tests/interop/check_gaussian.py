@@ -1,7 +1,14 @@
-"""volchunk's gaussian through files, against scipy.ndimage.gaussian_filter on the whole volume."""
+"""volchunk's gaussian through files, against scipy.ndimage.gaussian_filter on the whole volume.
+
+As a program, it runs as many random cases as one likes:
+
+    python tests/interop/check_gaussian.py path/to/volchunk 1500
+"""
 
 import itertools
 import pathlib
+import sys
+import tempfile
 
 import numpy as np
 import zarr
@@ -124,3 +131,9 @@ def main(program: str, work: pathlib.Path) -> None:
     stored[:] = image
     volchunk(program, "run", work / "in.zarr", work / "out.zarr", "--op", f"gaussian:sigma={sigma}")
     assert np.array_equal(finest(work / "out.zarr")[:], expected), "Zarr to Zarr differs from NPY to NPY"
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        random_cases(sys.argv[1], pathlib.Path(folder), int(sys.argv[2]))
+    print(f"{sys.argv[2]} random cases, no voxel differs from SciPy's")

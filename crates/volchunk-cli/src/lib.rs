@@ -16,6 +16,8 @@ mod fingerprint;
 mod job;
 mod journals;
 mod output;
+#[doc(hidden)]
+pub mod parsers;
 mod picture;
 mod prepare;
 mod progress;

@@ -51,25 +51,36 @@ struct Bench {
     whole: Buffer,
     /// How long it takes.
     whole_run: Duration,
+    /// Flags beside those of every job.
+    more: &'static [&'static str],
 }
 
 const CHUNKS: u64 = 96;
 
 impl Bench {
-    fn new() -> Self {
+    fn new(more: &'static [&'static str]) -> Self {
         let dir = Dir::new();
         dir.volume("flat.npy", &[48, 128, 64]);
         dir.call(&["convert", "flat.npy", "in.zarr", "--chunk", "8,32,16"]).done();
+        // Large boxes of 0 and 1: some chunks lie outside, some partly.
+        dir.volume("boxes.npy", &[5, 7, 3]);
+        let mask =
+            ["--op", "threshold:value=25000", "--op", "rescale:factor=9.6,18.3,21.3:order=0"];
+        dir.call(&[&["run", "boxes.npy", "mask.zarr"], &mask[..]].concat()).done();
         let started = Instant::now();
-        dir.call(&Self::args("whole.npy", &[])).done();
+        dir.call(&Self::args_of("whole.npy", more, &[])).done();
         let whole_run = started.elapsed();
         let whole = voxels(&dir.path("whole.npy"));
-        Self { dir, whole, whole_run }
+        Self { dir, whole, whole_run, more }
     }
 
-    fn args<'a>(output: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    fn args<'a>(&self, output: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+        Self::args_of(output, self.more, more)
+    }
+
+    fn args_of<'a>(output: &'a str, own: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
         let args = ["run", "in.zarr", output, "--op", "gaussian:sigma=1.5", "--chunk", "8,32,16"];
-        [&args[..], &["--workers", "2"], more].concat()
+        [&args[..], &["--workers", "2"], own, more].concat()
     }
 
     fn spawn(&self, args: &[&str]) -> Child {
@@ -134,8 +145,8 @@ fn leftovers(path: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn killed(output: &str) {
-    let bench = Bench::new();
+fn killed(output: &str, more: &'static [&'static str]) {
+    let bench = Bench::new(more);
     let is_zarr = output.ends_with(".zarr");
     let mut rng = Rng::new();
     let (mut left, mut whole_runs) = (kills(), 0);
@@ -145,7 +156,7 @@ fn killed(output: &str) {
         for _ in 0..5 {
             left = left.saturating_sub(1);
             let before = bench.committed(output).len();
-            let done = bench.kill(bench.spawn(&Bench::args(output, &[])), &mut rng);
+            let done = bench.kill(bench.spawn(&bench.args(output, &[])), &mut rng);
             if done {
                 break;
             }
@@ -167,7 +178,7 @@ fn killed(output: &str) {
         }
         let before = bench.committed(output).len();
         let complete = bench.is_complete(output);
-        let text = bench.dir.call(&Bench::args(output, &[])).done().stdout;
+        let text = bench.dir.call(&bench.args(output, &[])).done().stdout;
         assert!(
             complete || before == 0 || text.contains(&format!(" {before} chunks were done")),
             "{text}"
@@ -195,37 +206,45 @@ fn tear(journal: &Path, rng: &mut Rng) {
 
 #[test]
 fn a_zarr_survives_kills() {
-    killed("out.zarr");
+    killed("out.zarr", &[]);
 }
 
 #[test]
 fn an_npy_survives_kills() {
-    killed("out.npy");
+    killed("out.npy", &[]);
 }
 
 #[test]
 fn a_tiff_survives_kills() {
-    killed("out.tif");
+    killed("out.tif", &[]);
+}
+
+/// Chunks that are filled, and chunks that are filled in part, have receipts like all others.
+#[test]
+fn a_masked_run_survives_kills() {
+    let more = &["--mask", "mask.zarr", "--fill", "7", "--skip-empty", "0"];
+    killed("out.zarr", more);
+    killed("out.npy", more);
 }
 
 /// Two parts at once, each killed when chance has it; then `finish`, killed too.
 #[test]
 fn parts_survive_kills() {
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     let mut rng = Rng::new();
     for output in ["out.zarr", "out.npy"] {
         let mut left = kills() / 2;
         while left > 0 {
             for _ in 0..3 {
                 left = left.saturating_sub(1);
-                let first = bench.spawn(&Bench::args(output, &["--part", "0/2"]));
-                let second = bench.spawn(&Bench::args(output, &["--part", "1/2"]));
+                let first = bench.spawn(&bench.args(output, &["--part", "0/2"]));
+                let second = bench.spawn(&bench.args(output, &["--part", "1/2"]));
                 bench.kill(first, &mut rng);
                 bench.kill(second, &mut rng);
                 assert!(!bench.is_complete(output));
             }
             let before = bench.committed(output).len();
-            let parts = ["0/2", "1/2"].map(|p| bench.spawn(&Bench::args(output, &["--part", p])));
+            let parts = ["0/2", "1/2"].map(|p| bench.spawn(&bench.args(output, &["--part", p])));
             for part in parts {
                 util::Outcome::of(part.wait_with_output().unwrap()).done();
             }

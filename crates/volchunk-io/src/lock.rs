@@ -28,6 +28,9 @@ pub struct Part {
 }
 
 impl Part {
+    /// Most parts of a job: each has a journal that all others look at.
+    pub const MOST: u64 = 100_000;
+
     /// Its share of chunks numbered `0 .. count`: the parts are disjoint, together all, and differ
     /// by one chunk at most.
     pub fn range(self, count: u64) -> std::ops::Range<u64> {
@@ -39,7 +42,7 @@ impl Part {
     pub fn of_name(name: &str) -> Option<Self> {
         let (index, of) = name.strip_prefix("part-")?.split_once("-of-")?;
         let part = Self { index: index.parse().ok()?, of: of.parse().ok()? };
-        (part.index < part.of && part.name() == name).then_some(part)
+        (part.index < part.of && part.of <= Self::MOST && part.name() == name).then_some(part)
     }
 
     /// `part-I-of-N`: the stem of its files in `OUTPUT.volchunk`.

@@ -493,6 +493,16 @@ fn absurd_shapes_are_refused_before_a_table_is_made() {
 }
 
 #[test]
+fn positions_fit_in_64_bits() {
+    for n in [u64::MAX, 1 << 63, 1 << 62] {
+        let pipeline = Pipeline::new(vec![VolumeInfo::new(&[2, n], Dtype::U8)]);
+        let error = plan(&request(&pipeline, &[1, 1 << 60], 1)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("axis x of a volume of shape [2, "), "{error}");
+    }
+}
+
+#[test]
 fn storage_chunks_are_not_slivers() {
     let pipeline = Pipeline::new(vec![VolumeInfo::new(&[2110, 2110, 2110], Dtype::U8)]);
     let mut request = request(&pipeline, &[211, 211, 211], 1);

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs,
     path::{Path, PathBuf},
     sync::{
@@ -124,6 +124,8 @@ struct Memory {
     writes: Mutex<HashMap<Region, (u64, u64)>>,
     attempts: AtomicU64,
     fault: Fault,
+    /// Attempts that write wrong voxels, the last row of them not at all, and fail.
+    torn: BTreeSet<u64>,
     finished: AtomicU64,
 }
 
@@ -135,6 +137,7 @@ impl Memory {
             writes: Mutex::default(),
             attempts: AtomicU64::new(0),
             fault: Box::new(|_, _| None),
+            torn: BTreeSet::new(),
             finished: AtomicU64::new(0),
         }
     }
@@ -152,6 +155,15 @@ impl Sink for Memory {
         let attempt = self.attempts.fetch_add(1, Ordering::Relaxed);
         if let Some(error) = (self.fault)(region, attempt) {
             return Err(error);
+        }
+        if self.torn.contains(&attempt) {
+            let (start, mut shape) = (region.start(), Coords::from_slice(region.shape()));
+            shape[0] -= 1;
+            let part = Region::from_ranges((0..2).map(|a| start[a]..start[a] + shape[a]));
+            let wrong = vec![0xAAu8; part.voxels() as usize];
+            let wrong = Buffer::from_slice(&shape, &wrong);
+            self.voxels.lock().unwrap().view_mut().part_mut(&part).copy_from(&wrong.view());
+            return Err(Error::io("writing out", std::io::ErrorKind::WriteZero.into()));
         }
         self.voxels.lock().unwrap().view_mut().part_mut(region).copy_from(&data);
         let mut writes = self.writes.lock().unwrap();
@@ -398,6 +410,36 @@ fn io_errors_are_retried_others_are_not() {
     let error = bench.run(&source, &sink, &RunOptions { retries: 9, ..Default::default() });
     assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidData);
     assert!(started.elapsed().as_millis() < 150);
+}
+
+proptest! {
+    /// Writes that end half-way, with an error: what they left is covered, whatever it was.
+    #[test]
+    fn half_writes_are_covered(
+        workers in 1usize..4,
+        torn in prop::collection::btree_set(0u64..70, 0..12),
+    ) {
+        let bench = Bench::new(workers);
+        let image = Buffer::from_slice(&SHAPE, &voxels());
+        let source = Stored::new(image.view(), &[5, 6]);
+        let mut sink = Memory::new(&bench.plan.output);
+        sink.torn = torn;
+        drop(bench.begin());
+        let mut runs = 0;
+        loop {
+            let journal = Journal::open(&bench.path(), false).unwrap();
+            let options = RunOptions { journal: Some(&journal), ..Default::default() };
+            runs += 1;
+            prop_assert!(runs < 20);
+            match bench.run(&source, &sink, &options) {
+                Ok(_) => break,
+                Err(e) => prop_assert_eq!(e.kind(), ErrorKind::Io),
+            }
+            prop_assert_eq!(sink.finished.load(Ordering::Relaxed), 0);
+        }
+        prop_assert!(sink.times().iter().all(|&times| times == 1));
+        prop_assert!(bench.is_whole(&sink));
+    }
 }
 
 #[test]

@@ -39,12 +39,11 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
             "was not written in parts; the command that began it goes on with it".into(),
         );
     };
-    let parts = (0..of).map(|index| Part { index, of });
-    // Nobody may write while it is gone through.
-    let _parts = parts
-        .clone()
-        .map(|part| OutputLock::take_part(output, part))
-        .collect::<Result<Vec<_>>>()?;
+    // Nobody may write while it is gone through: who begins needs the whole, which is held here, and
+    // no part's lock is held by who began before. One after the other: files that are open are few.
+    for part in kept.iter().filter_map(|kept| kept.part) {
+        OutputLock::take_part(output, part)?;
+    }
     if let Some(missing) = missing(&kept, of)? {
         return refuse(format!("is not whole: {missing}"));
     }
@@ -57,7 +56,7 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
     }
     let mut stores = Vec::new();
     let mut reports = Vec::new();
-    for part in parts {
+    for part in (0..of).map(|index| Part { index, of }) {
         let journal = open_journal(output, head, Some(part), false)?;
         let store = Store::open(&prepared, Some(part), false)?;
         let mask = prepared.selected.mask(prepared.pipeline.output())?;
@@ -81,19 +80,28 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
     say(&format!("complete.{}", before(&reports)))
 }
 
-/// What of the parts is not there; None if all is.
+/// What of the parts, which `kept` holds in order, is not there; None if all is.
 fn missing(kept: &[Kept], of: u64) -> Result<Option<String>> {
+    const SHOWN: usize = 20;
     let mut missing = Vec::new();
+    let mut more = 0;
     for index in 0..of {
         let part = Part { index, of };
-        let Some(Kept { head, journal, .. }) = kept.iter().find(|k| k.part == Some(part)) else {
+        let found = kept.binary_search_by_key(&Some(part), |kept| kept.part);
+        let first = found.ok().map(|k| kept[k].journal.first_missing());
+        if first == Some(None) {
+            continue;
+        }
+        if missing.len() == SHOWN {
+            more += 1;
+            continue;
+        }
+        let (Some(Some(first)), Ok(k)) = (first, found) else {
             missing.push(format!("part {part} was not begun"));
             continue;
         };
-        let Some(first) = journal.first_missing() else { continue };
-        let grid = head.grid()?;
-        let chunks = journal.chunks();
-        let chunk = grid.chunk(first);
+        let Kept { head, journal, .. } = &kept[k];
+        let (chunks, chunk) = (journal.chunks(), head.grid()?.chunk(first));
         missing.push(format!(
             "part {part} lacks {} of {} chunks, the first {:?} at {}, {} failed",
             chunks.end - chunks.start - journal.done(),
@@ -102,6 +110,9 @@ fn missing(kept: &[Kept], of: u64) -> Result<Option<String>> {
             chunk.core,
             journal.failed().len()
         ));
+    }
+    if more > 0 {
+        missing.push(format!("and {more} more parts"));
     }
     Ok((!missing.is_empty()).then(|| missing.join("; ")))
 }

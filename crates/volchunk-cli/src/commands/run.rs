@@ -56,9 +56,10 @@ impl<'a> Manner<'a> {
 fn parse_part(text: &str) -> Result<Part> {
     let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
     match numbers {
-        Some((index, of)) if index < of => Ok(Part { index, of }),
+        Some((index, of)) if index < of && of <= Part::MOST => Ok(Part { index, of }),
         _ => Err(Error::argument(format!(
-            "--part {text}: legal: i/n with 0 <= i < n, such as 0/4 for the first of four"
+            "--part {text}: legal: i/n with 0 <= i < n <= {}, such as 0/4 for the first of four",
+            Part::MOST
         ))),
     }
 }

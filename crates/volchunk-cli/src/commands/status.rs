@@ -89,7 +89,7 @@ impl Status {
         }
         if let Some(of) = kept.first().and_then(|k| k.part).map(|part| part.of) {
             for part in (0..of).map(|index| Part { index, of }) {
-                if !kept.iter().any(|k| k.part == Some(part)) {
+                if kept.binary_search_by_key(&Some(part), |k| k.part).is_err() {
                     let range = part.range(status.chunks);
                     status.shares.push((format!("part {part}"), 0, range.end - range.start));
                 }

@@ -69,7 +69,8 @@ pub struct Receipt {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: File,
+    /// None where it is only read: a job in many parts has many journals, and a process few files.
+    file: Option<File>,
     job: String,
     chunks: Range<u64>,
     /// Seed of the records' checksums, so that no other journal's records pass for its own.
@@ -144,13 +145,12 @@ impl Journal {
     /// # Errors
     /// No journal, or one of another version; a receipt of a chunk that is not its own; I/O.
     pub fn open(path: &Path, durable: bool) -> Result<Self> {
-        let journal = Self::load(path, File::options().read(true).write(true).open(path), durable)?;
+        let fail = |e| Error::io(format_args!("reading the journal {}", path.display()), e);
+        let file = File::options().read(true).write(true).open(path).map_err(fail)?;
+        let journal = Self::load(path, &file, durable)?;
         let end = journal.place(journal.lock().records);
-        journal
-            .file
-            .set_len(end)
-            .map_err(|e| Error::io(format_args!("opening {}", path.display()), e))?;
-        Ok(journal)
+        file.set_len(end).map_err(|e| Error::io(format_args!("opening {}", path.display()), e))?;
+        Ok(Self { file: Some(file), ..journal })
     }
 
     /// Reads a journal that a run may be writing just now. Nothing can be added to it.
@@ -158,14 +158,14 @@ impl Journal {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn read(path: &Path) -> Result<Self> {
-        Self::load(path, File::open(path), false)
+        let fail = |e| Error::io(format_args!("reading the journal {}", path.display()), e);
+        Self::load(path, &File::open(path).map_err(fail)?, false)
     }
 
-    fn load(path: &Path, file: std::io::Result<File>, durable: bool) -> Result<Self> {
+    fn load(path: &Path, file: &File, durable: bool) -> Result<Self> {
         let name = path.display();
         let fail = |e| Error::io(format_args!("reading the journal {name}"), e);
-        let file = file.map_err(fail)?;
-        let mut reader = BufReader::with_capacity(RECORD << 12, &file);
+        let mut reader = BufReader::with_capacity(RECORD << 12, file);
         let bad = |what: &str| Error::data(format!("{name} is no journal: {what}"));
         let mut head = [0; HEAD];
         if fill(&mut reader, &mut head).map_err(fail)? < HEAD || head[..8] != MAGIC {
@@ -199,7 +199,7 @@ impl Journal {
         }
         let path = path.to_owned();
         let state = Mutex::new(state);
-        Ok(Self { path, file, job, chunks, key: key_found, durable, state })
+        Ok(Self { path, file: None, job, chunks, key: key_found, durable, state })
     }
 
     /// The text that it was created with.
@@ -250,8 +250,14 @@ impl Journal {
         };
         let Some(place) = place.checked_sub(1) else { return Ok(None) };
         let mut record = [0; RECORD];
-        os::read_exact_at(&self.file, &mut record, self.place(place.into()))
-            .map_err(|e| Error::io(format_args!("reading {}", self.path.display()), e))?;
+        let at = self.place(place.into());
+        match &self.file {
+            Some(file) => os::read_exact_at(file, &mut record, at),
+            None => {
+                File::open(&self.path).and_then(|file| os::read_exact_at(&file, &mut record, at))
+            }
+        }
+        .map_err(|e| Error::io(format_args!("reading {}", self.path.display()), e))?;
         match Record::decode(&record, self.key) {
             Some(Record { receipt, .. }) if receipt.number == number => Ok(Some(receipt)),
             _ => Err(Error::data(format!(
@@ -304,14 +310,20 @@ impl Journal {
     }
 
     fn append(&self, record: Record) -> Result<()> {
+        let Some(file) = &self.file else {
+            return Err(Error::argument(format!(
+                "the journal {} is only read; legal: to open it",
+                self.path.display()
+            )));
+        };
         let mut state = self.lock();
         let place = state.records;
         check(record, place, &self.chunks).map_err(|e| e.context(self.path.display()))?;
         let fail = |e| Error::io(format_args!("writing {}", self.path.display()), e);
         // At a position: what a failed write left there, the next one covers.
-        os::write_all_at(&self.file, &record.encode(self.key), self.place(place)).map_err(fail)?;
+        os::write_all_at(file, &record.encode(self.key), self.place(place)).map_err(fail)?;
         if self.durable {
-            self.file.sync_data().map_err(fail)?;
+            file.sync_data().map_err(fail)?;
         }
         state.note(record, place, self.chunks.start);
         Ok(())
@@ -430,4 +442,36 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// Times are for the rate alone: whatever a clock says, receipts count, and no rate is absurd.
+    #[test]
+    fn clocks_may_jump() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.journal");
+        let journal = Journal::create(&path, "job", 0..9, false).unwrap();
+        let at = |kind, number, time| {
+            let receipt = Receipt { number, digest: 1, stored: 1, stamp: 1 };
+            journal.append(Record { kind, receipt, time }).unwrap();
+            let read = Journal::read(&path).unwrap();
+            assert_eq!((journal.rate(), journal.done()), (read.rate(), read.done()));
+            journal.rate()
+        };
+        assert_eq!(at(BEGUN, 0, 5_000), None);
+        assert_eq!(at(COMMITTED, 0, 4_000), None);
+        assert_eq!(at(COMMITTED, 1, 5_000), None);
+        assert_eq!(at(COMMITTED, 2, 9_000), Some(0.75));
+        assert_eq!(at(COMMITTED, 3, 0), None);
+        assert!(at(COMMITTED, 4, u64::MAX).is_some_and(|rate| rate > 0.0 && rate < 1e-9));
+        assert_eq!(at(BEGUN, 0, u64::MAX), None);
+        assert_eq!(at(FAILED, 4, 1), None);
+        assert_eq!(at(COMMITTED, 4, 2), None);
+        assert_eq!((journal.done(), journal.failed()), (5, Vec::new()));
+    }
 }

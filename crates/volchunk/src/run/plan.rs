@@ -99,6 +99,7 @@ pub struct Plan {
 /// [`ErrorKind::Misaligned`] where cores would share a storage chunk or shard, with the nearest
 /// shape that aligns; a zero-sized result; a region outside of it.
 pub fn plan(request: &PlanRequest<'_>) -> Result<Plan> {
+    check_positions(request.pipeline)?;
     let out = request.pipeline.output();
     if let Some(axis) = out.shape.iter().position(|&n| n == 0) {
         return Err(Error::argument(format!(
@@ -136,6 +137,21 @@ pub fn plan(request: &PlanRequest<'_>) -> Result<Plan> {
         }
         None => auto_chunk::choose(request),
     }
+}
+
+/// Refuses an axis whose positions, those beyond its ends too, 64 bits would not hold.
+fn check_positions(pipeline: &Pipeline) -> Result<()> {
+    const END: u64 = 1 << 62;
+    let ports = pipeline.steps().iter().flat_map(|step| step.op.outputs());
+    for info in pipeline.sources().iter().chain(ports.map(|port| &port.info)) {
+        if let Some(a) = info.shape.iter().position(|&n| n >= END) {
+            return Err(Error::unsupported(format!(
+                "axis {} of a volume of shape {:?} has {} voxels; legal: less than 2^62",
+                info.axes[a].name, info.shape, info.shape[a]
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The refusal of a plan above its cap.

@@ -94,7 +94,9 @@ impl Boundary {
         if inner_lo == start && inner_hi == stop {
             return vec![start as u64..stop as u64];
         }
-        if stop - start >= 2 * len && !matches!(self, Self::Constant(_) | Self::Nearest) {
+        if stop.saturating_sub(start) >= 2 * len
+            && !matches!(self, Self::Constant(_) | Self::Nearest)
+        {
             return vec![0..n];
         }
         // Beyond an edge the map is piecewise monotone, so the extremes of the few positions that

@@ -107,6 +107,9 @@ fn words_for(shape: &[u64], dtype: Dtype) -> usize {
     usize::try_from(bytes.div_ceil(8)).unwrap_or(usize::MAX)
 }
 
+/// Words up to which a buffer may be larger than what it is taken for.
+const SMALL: usize = 1 << 10;
+
 /// One worker's memory between chunks: buffers are taken and given back, not freed and mapped anew.
 ///
 /// Fresh pages cost more than most kernels, so a worker keeps what it used, up to a limit on what
@@ -139,13 +142,21 @@ impl Scratch {
     /// An array of `shape` whose voxels are whatever was there before: write before you read.
     pub fn take(&mut self, shape: &[u64], dtype: Dtype) -> Buffer {
         let need = words_for(shape, dtype);
-        // Not one much larger: what is held would then count for less than it is.
-        let fitting = need..=need.saturating_mul(2).max(1 << 10);
-        let fits = (0..self.free.len()).filter(|&i| fitting.contains(&self.free[i].len()));
-        let words = match fits.min_by_key(|&i| self.free[i].len()) {
+        let near = need / 2..=need.saturating_mul(2).max(SMALL);
+        let fits = (0..self.free.len()).filter(|&i| near.contains(&self.free[i].len()));
+        let words = match fits.min_by_key(|&i| self.free[i].len().abs_diff(need)) {
             Some(i) => {
-                let words = self.free.swap_remove(i);
+                let mut words = self.free.swap_remove(i);
                 self.kept -= words.len();
+                if words.len() < need || words.len() > need.max(SMALL) {
+                    // To what is asked for, not more: what comes next counts on the rest. Of large
+                    // blocks the system moves pages, and no voxel is copied.
+                    self.shed(need);
+                    words.truncate(need);
+                    words.shrink_to_fit();
+                    words.reserve_exact(need - words.len());
+                    words.resize(need, 0);
+                }
                 words
             }
             None => {
@@ -176,6 +187,41 @@ impl Scratch {
         while self.taken + self.kept + coming > self.limit {
             let Some(i) = (0..self.free.len()).min_by_key(|&i| self.free[i].len()) else { return };
             self.kept -= self.free.swap_remove(i).len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever was kept before: as long as what is asked for is within the limit, so is what
+        /// is held; and what is taken was written whole by its maker or is zero.
+        #[test]
+        fn what_is_held_is_within_what_is_asked(
+            steps in prop::collection::vec((0usize..6, 1usize..40_000), 1..60),
+        ) {
+            let limit = 60_000;
+            let mut scratch = Scratch::with_limit(8 * limit as u64);
+            let mut asked: Vec<(usize, Buffer)> = Vec::new();
+            for (choice, words) in steps {
+                let sum: usize = asked.iter().map(|(words, _)| *words).sum();
+                if choice > 2 && sum + words <= limit {
+                    let buffer = scratch.take(&[words as u64], Dtype::F64);
+                    prop_assert_eq!(buffer.bytes().len(), 8 * words);
+                    asked.push((words, buffer));
+                } else if !asked.is_empty() {
+                    scratch.give(asked.swap_remove(choice % asked.len()).1);
+                }
+                let slack = SMALL * asked.len();
+                let taken: usize = asked.iter().map(|(_, b)| b.words.capacity()).sum();
+                let kept: usize = scratch.free.iter().map(Vec::capacity).sum();
+                prop_assert_eq!((taken, kept), (scratch.taken, scratch.kept));
+                prop_assert!(taken + kept <= limit + slack, "{} + {} words", taken, kept);
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../../volchunk-io/tests/common/mod.rs"]
 mod common;
 #[path = "../../../fuzz/src/lib.rs"]
 mod targets;
@@ -28,7 +29,8 @@ fn replay(name: &str) {
     let fixtures = match name {
         "npy" => "npy",
         "tiff" => "tiff",
-        _ => "zarr",
+        "zarr_v2" | "zarr_v2_attributes" | "zarr_v3" => "zarr",
+        _ => "none",
     };
     let wanted = |file: &Path| match name {
         "zarr_v2" => file.ends_with(".zarray"),
@@ -44,7 +46,7 @@ fn replay(name: &str) {
         }
     }
     assert!(!corpus.is_empty(), "{name} has no corpus");
-    corpus.iter().for_each(|bytes| target(bytes));
+    corpus.iter().for_each(|bytes| targets::call(target, bytes));
     let mutable: Vec<_> = corpus.iter().filter(|b| b.len() <= MUTATED).collect();
     let mut rng = Rng(name.len() as u64);
     for k in 0..MUTATIONS {
@@ -52,7 +54,7 @@ fn replay(name: &str) {
         for _ in 0..1 + rng.below(3) {
             mutate(&mut bytes, &mut rng);
         }
-        target(&bytes);
+        targets::call(target, &bytes);
     }
 }
 
@@ -102,4 +104,19 @@ fn zarr_v2_attributes() {
 #[test]
 fn zarr_v3() {
     replay("zarr_v3");
+}
+
+#[test]
+fn journal() {
+    replay("journal");
+}
+
+#[test]
+fn job() {
+    replay("job");
+}
+
+#[test]
+fn ops() {
+    replay("ops");
 }

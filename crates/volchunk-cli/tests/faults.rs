@@ -1,0 +1,133 @@
+//! What machines do to runs: few open files, a file system that turns read-only, an input that is
+//! replaced. Full disks, damage and kills are in `resume.rs` and `kill.rs`.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod util;
+
+use std::{fs, path::Path, process::Command};
+
+use util::{Dir, Outcome, voxels};
+
+const OP: [&str; 6] = ["--op", "gaussian:sigma=1.5", "--chunk", "4,8,8", "--workers", "2"];
+
+fn run<'a>(input: &'a str, output: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["run", input, output], &OP[..], more].concat()
+}
+
+/// Calls the program where a process may open few files.
+fn call_with_few_files(dir: &Dir, args: &[&str]) -> Outcome {
+    let script =
+        format!("ulimit -n 48; exec {} {}", env!("CARGO_BIN_EXE_volchunk"), args.join(" "));
+    let mut command = Command::new("sh");
+    Outcome::of(command.args(["-c", &script]).current_dir(dir.path("")).output().unwrap())
+}
+
+/// A cluster's array of jobs: more parts than a process may open files, and than there are chunks.
+#[test]
+fn parts_may_be_many() {
+    let dir = Dir::new();
+    dir.volume("in.npy", &[12, 16, 16]);
+    dir.call(&run("in.npy", "whole.npy", &[])).done();
+    for (output, parts) in [("out.npy", 70), ("out.zarr", 70)] {
+        let names: Vec<String> = (0..parts).map(|k| format!("{k}/{parts}")).collect();
+        for part in &names[1..] {
+            call_with_few_files(&dir, &run("in.npy", output, &["--part", part, "-q"])).done();
+        }
+        call_with_few_files(&dir, &["finish", output]).refused(1, &["part 0/70 was not begun"]);
+        call_with_few_files(&dir, &run("in.npy", output, &["--part", "0/70"])).done();
+        assert!(
+            call_with_few_files(&dir, &["status", output]).done().stdout.contains("unfinished")
+        );
+        call_with_few_files(&dir, &["finish", output]).done();
+        call_with_few_files(&dir, &["verify", output]).done();
+        assert!(voxels(&dir.path(output)).bytes() == voxels(&dir.path("whole.npy")).bytes());
+    }
+    // What lacks is told in short.
+    dir.call(&run("in.npy", "few.npy", &["--part", "0/1000"])).done();
+    let error = dir.call(&["finish", "few.npy"]).refused(1, &["1/1000 was not begun", "979 more"]);
+    assert!(error.stderr.len() < 2000);
+    dir.call(&run("in.npy", "bad.npy", &["--part", "0/1000000000000"]))
+        .refused(2, &["--part 0/1000000000000", "n <= 100000"]);
+}
+
+/// A file system that was mounted anew without the right to write, as after an error of its disk.
+#[test]
+fn a_read_only_file_system_is_told() {
+    let dir = Dir::new();
+    dir.volume("in.npy", &[12, 16, 16]);
+    dir.call(&run("in.npy", "whole.npy", &[])).done();
+    let disk = dir.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&disk).output();
+    if !mount.is_ok_and(|o| o.status.success()) {
+        eprintln!("skipped: a read-only file system needs the right to mount one");
+        return;
+    }
+    let remount = |how: &str| {
+        let mut command = Command::new("mount");
+        let status = command.args(["-o", &format!("remount,{how}")]).arg(&disk).status();
+        status.unwrap().success()
+    };
+    let results = ["disk/out.zarr", "disk/out.npy"].map(|output| {
+        let name = Path::new(output).file_name().unwrap().to_str().unwrap().to_owned();
+        let half = dir.call(&run("in.npy", output, &["--part", "0/2"]));
+        let other = dir.call(&run("in.npy", &format!("disk/whole-{name}"), &[]));
+        assert!(remount("ro"));
+        let refused = [
+            dir.call(&run("in.npy", output, &["--part", "1/2"])),
+            dir.call(&["finish", output]),
+            dir.call(&run("in.npy", &format!("disk/new-{name}"), &[])),
+        ];
+        let reads = [
+            dir.call(&["status", output]),
+            dir.call(&["verify", &format!("disk/whole-{name}")]),
+            dir.call(&run("in.npy", &format!("disk/whole-{name}"), &[])),
+        ];
+        assert!(remount("rw"));
+        let rest = dir.call(&run("in.npy", output, &["--part", "1/2"]));
+        let finished = dir.call(&["finish", output]);
+        let found = finished.code == Some(0)
+            && voxels(&dir.path(output)).bytes() == voxels(&dir.path("whole.npy")).bytes();
+        (half, other, refused, reads, rest, finished, found)
+    });
+    assert!(Command::new("umount").arg(&disk).status().unwrap().success());
+    for (half, other, refused, reads, rest, finished, found) in results {
+        half.done();
+        other.done();
+        for outcome in refused {
+            outcome.refused(1, &["disk/", "Read-only file system"]);
+        }
+        for outcome in reads {
+            outcome.done();
+        }
+        rest.done();
+        finished.done();
+        assert!(found);
+    }
+}
+
+/// An input of one file that is replaced, cut short, or gone between two runs: nothing is mixed.
+#[test]
+fn an_input_that_is_replaced_is_told() {
+    let dir = Dir::new();
+    for (input, output) in [("in.npy", "out.zarr"), ("in.tif", "out.npy"), ("in.npy", "out.tif")] {
+        dir.volume(input, &[12, 16, 16]);
+        let bytes = fs::read(dir.path(input)).unwrap();
+        dir.call(&run(input, output, &["--part", "0/2"])).done();
+        let next = || dir.call(&run(input, output, &["--part", "1/2"]));
+        let mut other = bytes.clone();
+        *other.last_mut().unwrap() ^= 1;
+        fs::write(dir.path(input), other).unwrap();
+        next().refused(1, &[output, &format!("the input {input} changed since it was begun")]);
+        dir.call(&["finish", output]).refused(1, &[output]);
+        fs::write(dir.path(input), &bytes[..bytes.len() / 2]).unwrap();
+        next().refused(1, &[input]);
+        fs::remove_file(dir.path(input)).unwrap();
+        next().refused(1, &[input]);
+        volchunk_io::remove_output(&dir.path(output)).unwrap();
+        fs::write(dir.path(input), bytes).unwrap();
+        fs::remove_file(dir.path(input)).unwrap();
+    }
+}
