@@ -5,7 +5,7 @@ use std::path::Path;
 
 use volchunk::Result;
 
-use crate::{config::Limits, job::Job, journals, prepare::prepare};
+use crate::{asked::Asked, config::Limits, job::Job, journals, prepare::prepare};
 
 /// Reads the job file at `path` and plans it, on the volume `input` in place of its own, for
 /// `output` in place of its own. Nothing is run or written.
@@ -20,7 +20,7 @@ pub fn plan_job(path: &Path, input: &Path, output: &Path) -> Result<()> {
     let limits = Limits { memory: Some(1 << 30), workers: Some(2) };
     let prepared = prepare(config, limits)?;
     // What a job says of itself is what another one is held against.
-    Job::of(&prepared)?.differences(&prepared)?;
+    Job::of(&prepared)?.differences(&Asked::of(&prepared)?);
     Ok(())
 }
 

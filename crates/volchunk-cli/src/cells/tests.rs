@@ -141,7 +141,8 @@ fn projecting_asks_for_no_more_than_its_cap() {
     let domain = Region::whole([64, 64, 64]);
     let frame = Frame::new(&info, &domain);
     let limits = Limits { memory: Some(1 << 10), ..Limits::default() };
-    let e = project(&source, &domain, None, (&frame, 0), limits, &AtomicBool::new(false)).unwrap_err();
+    let e =
+        project(&source, &domain, None, (&frame, 0), limits, &AtomicBool::new(false)).unwrap_err();
     assert_eq!(e.kind(), volchunk::ErrorKind::OverMemory);
 }
 

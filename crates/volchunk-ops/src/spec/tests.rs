@@ -43,15 +43,7 @@ const LEGAL: &[&str] = &[
 /// The same for ops whose result is a table, for volumes with channels.
 const TABLES: &[&str] = &[
     "log:min-sigma=1:max-sigma=2,3,3:num-sigma=4:log-scale=true:threshold=0.1",
-    "log:min-sigma=1um:max-sigma=2um:threshold-rel=0.2:overlap=1:exclude-border=1,2,0:channel=0,2",
-    "dog:min-sigma=1:max-sigma=2:sigma-ratio=1.3:threshold=0:overlap=0:exclude-border=3",
-    "dog:min-sigma=1,1,1:max-sigma=2:threshold-rel=0.2:channel=1",
-];
-
-/// The same for ops whose result is a table, for volumes with channels.
-const TABLES: &[&str] = &[
-    "log:min-sigma=1:max-sigma=2,3,3:num-sigma=4:log-scale=true:threshold=0.1",
-    "log:min-sigma=1um:max-sigma=2um:threshold-rel=0.2:overlap=1:exclude-border=1,2,0:channel=0,2",
+    "log:min-sigma=1um:max-sigma=2um:threshold-rel=0.2:found=0.7:overlap=1:exclude-border=1,2,0:channel=0,2",
     "dog:min-sigma=1:max-sigma=2:sigma-ratio=1.3:threshold=0:overlap=0:exclude-border=3",
     "dog:min-sigma=1,1,1:max-sigma=2:threshold-rel=0.2:channel=1",
 ];
