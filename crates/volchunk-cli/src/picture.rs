@@ -41,7 +41,6 @@ pub(crate) fn is_made_with(path: &Path, software: &str) -> bool {
         texts.any(|t| t.keyword == "Software" && t.text == software)
     })
 }
-
 /// Grey values such that all but the brightest in 500 fit.
 pub(crate) fn stretch(values: &[f32]) -> Vec<u8> {
     let mut sorted = values.to_vec();

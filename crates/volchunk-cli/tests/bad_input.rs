@@ -148,16 +148,16 @@ fn a_job_file_replaces_nothing_but_a_job_file() {
 fn the_demo_replaces_only_its_own() {
     let dir = Dir::new();
     dir.volume("in.npy", &[4, 5, 6]);
-    for name in ["cells.zarr", "filtered.zarr", "demo.png"] {
+    for name in ["cells.zarr", "cells.csv", "demo.png"] {
         match name {
-            "demo.png" => fs::write(dir.path(name), "my picture").unwrap(),
+            "demo.png" | "cells.csv" => fs::write(dir.path(name), "my picture").unwrap(),
             _ => drop(dir.call(&["run", "in.npy", name]).done()),
         }
         let before = dir.names();
         dir.call(&["demo", "--dir", "."]).refused(1, &["--dir", name, "another folder"]);
         assert_eq!(dir.names(), before, "{name}: nothing was made or removed");
         match name {
-            "demo.png" => {
+            "demo.png" | "cells.csv" => {
                 assert_eq!(fs::read_to_string(dir.path(name)).unwrap(), "my picture");
                 fs::remove_file(dir.path(name)).unwrap();
             }

@@ -176,7 +176,11 @@ fn is_kept(name: &str, is_folder: bool) -> bool {
         .is_some_and(|stem| stem.parse::<u32>().is_ok() || Part::of_name(stem).is_some());
     let lock =
         name == LOCK || name.strip_suffix(".lock").is_some_and(|s| Part::of_name(s).is_some());
-    if is_folder { name == zarr::UNDER_WAY } else { plain == "job.json" || journal || lock }
+    if is_folder {
+        name == zarr::UNDER_WAY
+    } else {
+        ["job.json", "table.xxh3"].contains(&plain) || journal || lock
+    }
 }
 
 /// Removes what is kept in `OUTPUT.volchunk`, and the folder itself if nobody holds its lock.

@@ -43,7 +43,8 @@ pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
 pub use run::{
     Altered, Audit, ByteBudget, Control, Differing, Journal, Mask, Memory, Plan, PlanRequest,
     Progress, Receipt, Report, Reread, RunOptions, Spool, StorageRequest, audit_seams,
-    chunks_outside, digest, for_each_chunk, plan, reread, run, run_with, sweep,
+    audit_tables, chunks_outside, digest, for_each_chunk, plan, reread, reread_tables, run,
+    run_with, sweep,
 };
 pub use seams::{AxisSeams, Finding, Jump, SCORE_GRID, SCORE_PLANE, SeamRequest, measure_seams};
 pub use volume::{

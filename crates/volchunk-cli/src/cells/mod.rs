@@ -23,7 +23,7 @@ use volchunk::{ChunkGrid, Error, Result, VolumeInfo};
 
 pub(crate) use figure::Colours;
 pub(crate) use frame::Frame;
-pub(crate) use place::check_writable;
+pub(crate) use place::{check_writable, is_ours};
 pub(crate) use projections::{Image, image_bytes, project};
 pub(crate) use show::show;
 

@@ -46,7 +46,8 @@ pub(crate) fn check_writable(flag: &str, path: &Path, others: &[&Path]) -> Resul
         .map_err(|e| Error::io(format_args!("{flag} {place} cannot be written"), e))
 }
 
-fn is_ours(path: &Path) -> bool {
+/// Whether an earlier figure or report stands at `path`.
+pub(crate) fn is_ours(path: &Path) -> bool {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|f| f.take(1024).read_to_end(&mut head));
     let page = read.is_ok() && String::from_utf8_lossy(&head).contains(&generator());

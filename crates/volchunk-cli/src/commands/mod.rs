@@ -15,5 +15,5 @@ pub(crate) use finish::finish;
 pub(crate) use info::info;
 pub(crate) use plan::plan;
 pub(crate) use points::points;
-pub(crate) use run::{Manner, carry_out, run};
+pub(crate) use run::{Manner, run};
 pub(crate) use status::status;

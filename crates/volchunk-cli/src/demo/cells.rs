@@ -72,7 +72,6 @@ impl Cells {
     }
 
     /// The cells whose centres lie in the volume.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the demo does not seek them yet"))]
     pub(super) fn known(&self) -> Vec<Known> {
         let shape = &self.info.shape;
         let places = Region::from_ranges((0..3).map(|a| 0..shape[a] / LATTICE[a] + 1));

@@ -1,10 +1,9 @@
-//! `volchunk demo`: a volume of cells, filtered in chunks, checked against the whole.
+//! `volchunk demo`: a volume of known cells, searched in chunks, held against the whole and against
+//! what is known.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the demo does not seek its cells yet"))]
 mod agreement;
 mod cells;
 mod own;
-mod picture;
 
 use std::{
     fs,
@@ -12,78 +11,87 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use volchunk::{
-    ArraySink, Buffer, Control, Error, Pipeline, PlanRequest, Region, Result, Scratch, Source,
-    StorageRequest, plan,
-};
-use volchunk_io::{CreateOptions, Format, create, open, remove_output, write_overhead};
+use clap::Parser;
+use volchunk::{Control, Error, Pipeline, PlanRequest, Result, Source, StorageRequest, plan};
+use volchunk_io::{CreateOptions, Format, create, open_table, remove_output, write_overhead};
 
 use crate::{
-    args::{self, DemoArgs},
-    commands::{Manner, carry_out},
-    config::{Config, Limits},
+    args::{Cli, Command, DemoArgs},
+    commands::detect,
     output::print,
-    prepare::prepare,
-    progress::duration,
-    report::{grouped, shape},
+    report::shape,
 };
+use agreement::agreement;
 use cells::Cells;
 
-const OP: &str = "gaussian:sigma=4um";
-const CHUNK: &str = "16,128,128";
+/// What is sought, as flags of `detect`.
+const SOUGHT: &[&str] =
+    &["--min-sigma", "2.2um", "--max-sigma", "3.4um", "--num-sigma", "3", "--threshold", "0.003"];
+/// The same as an op.
+const OP: &str = "log:min-sigma=2.2um:max-sigma=3.4um:num-sigma=3:threshold=0.003";
+const CHUNK: &str = "32,96,96";
 
-/// Makes the volume, runs the job on it, checks that no seam can be seen, draws a picture.
+/// Makes the volume, finds the cells, checks that no seam shows in their table, draws them.
 pub(crate) fn demo(args: &DemoArgs, cancel: &AtomicBool) -> Result<()> {
     let dir = folder(args.dir.as_deref())?;
-    let (cells, filtered) = (dir.join("cells.zarr"), dir.join("filtered.zarr"));
-    let picture = dir.join("demo.png");
-    own::check(&cells, &filtered, OP, &picture)?;
-    for output in [&cells, &filtered] {
+    let (volume, found, whole) =
+        (dir.join("cells.zarr"), dir.join("cells.csv"), dir.join("whole.csv"));
+    let (figure, page) = (dir.join("demo.png"), dir.join("demo.html"));
+    own::check(&volume, &[&found, &whole], OP, &[&figure, &page])?;
+    for output in [&volume, &found, &whole] {
         remove_output(output)?;
     }
-    let volume = Cells::new([64, 512, 512]);
+    let cells = Cells::new([64, 512, 512]);
     print(&format!(
         "1. A synthetic volume of cells, {} uint16, voxels of 3 × 2 × 2 µm\n   → {}\n",
-        shape(&volume.info().shape),
-        cells.display()
+        shape(&cells.info().shape),
+        volume.display()
     ))?;
-    write_cells(&volume, &cells, cancel)?;
+    write_cells(&cells, &volume, cancel)?;
 
+    let text = |path: &Path| path.display().to_string();
+    let mut command = vec!["volchunk".to_owned(), "detect".into(), text(&volume), text(&found)];
+    command.extend(SOUGHT.iter().map(ToString::to_string));
+    command.extend(["--chunk".into(), CHUNK.into()]);
+    command.extend(["--figure".into(), text(&figure), "--report".into(), text(&page)]);
     print(&format!(
-        "2. A filter, chunk by chunk, as this command does it:\n   volchunk run {} {} --op {OP} \
-         --chunk {CHUNK}\n",
-        cells.display(),
-        filtered.display()
+        "2. Its cells, found chunk by chunk, as this command does it:\n   {}\n",
+        command.join(" ")
     ))?;
-    let divide = args::Divide { chunk: Some(CHUNK.into()), ..Default::default() };
-    let config = Config::from_args(
-        &cells,
-        &filtered,
-        &[OP.into()],
-        &divide,
-        &Default::default(),
-        &Default::default(),
-    )?;
-    let mut prepared = prepare(config, Limits::default())?;
-    carry_out(&mut prepared, Limits::default(), "filtering", Manner::plain(false, cancel))?;
+    call(&command, cancel)?;
 
-    let (whole, seconds) = filter_whole(&prepared.pipeline, &*prepared.source, cancel)?;
-    let chunked = open(&filtered)?;
-    let differ = count_differing(&*chunked, &whole)?;
+    let mut command = vec!["volchunk".to_owned(), "detect".into(), text(&volume), text(&whole)];
+    command.extend(SOUGHT.iter().map(ToString::to_string));
+    command.extend(["--chunk", "64,512,512", "--workers", "1", "--quiet"].map(Into::into));
+    // A few hundred megabytes, whatever is free.
+    command.extend(["--memory", "4GiB"].map(Into::into));
+    call(&command, cancel)?;
+    let read = |path: &Path| {
+        fs::read(path).map_err(|e| Error::io(format_args!("reading {}", path.display()), e))
+    };
+    let same = read(&found)? == read(&whole)?;
     print(&format!(
-        "3. The same as one chunk that covers the volume, on one thread: {}. Of {} voxels, {differ} \
-         differ in any bit.\n",
-        duration(seconds),
-        grouped(chunked.info().voxels())
+        "3. The same with one chunk that covers the volume, on one thread: the two tables are {}.\n",
+        if same { "the same file, byte for byte" } else { "NOT the same" }
     ))?;
-    if differ > 0 {
-        return Err(Error::data("the chunked result is not the whole result: please report it"));
+    if !same {
+        return Err(Error::data("the chunks show in the table: please report it"));
     }
-    picture::draw(&picture, &volume, &whole, prepared.plan.grid.chunk_shape())?;
+    let agreement = agreement(&cells.known(), &centres(&found)?);
+    print(&format!("4. {agreement}\n"))?;
     print(&format!(
-        "4. A picture: brightest voxels along z, before (with the chunks' borders) and after\n   → {}\n",
-        picture.display()
+        "5. A figure, and a page with histograms and counts\n   → {}\n   → {}\n",
+        figure.display(),
+        page.display()
     ))
+}
+
+/// Carries out a command of this program.
+fn call(command: &[String], cancel: &AtomicBool) -> Result<()> {
+    match Cli::try_parse_from(command).map(|cli| cli.command) {
+        Ok(Command::Detect(args)) => detect(&args, cancel),
+        _ => Err(Error::argument(format!("no such command: {}", command.join(" ")))),
+    }
 }
 
 /// The folder to work in.
@@ -104,8 +112,8 @@ fn write_cells(volume: &Cells, path: &Path, cancel: &AtomicBool) -> Result<()> {
     let plan = plan(&PlanRequest {
         pipeline: &pipeline,
         roi: None,
-        // As the filter divides it.
-        chunk: Some(volchunk::Coords::from_slice(&[16, 128, 128])),
+        // As the search divides it.
+        chunk: Some(volchunk::Coords::from_slice(&[32, 96, 96])),
         storage: StorageRequest::Chunked { chunk: None, shard: None },
         workers: None,
         memory: None,
@@ -121,59 +129,13 @@ fn write_cells(volume: &Cells, path: &Path, cancel: &AtomicBool) -> Result<()> {
     volchunk::run(&plan, &pipeline, &[volume], &*sink, control).map(|_| ())
 }
 
-/// The result computed as one chunk, and the seconds that took.
-fn filter_whole(
-    pipeline: &Pipeline,
-    source: &dyn Source,
-    cancel: &AtomicBool,
-) -> Result<(Buffer, f64)> {
-    let out = pipeline.output();
-    let plan = plan(&PlanRequest {
-        pipeline,
-        roi: None,
-        chunk: Some(out.shape.clone()),
-        storage: StorageRequest::Flat,
-        workers: Some(1),
-        // A few hundred megabytes, whatever is free.
-        memory: Some(u64::MAX),
-        held: 0,
-        read_overhead: source.read_overhead(),
-        write_overhead: &|_| Ok(0),
-        mask: None,
-        skip_empty: false,
-    })?;
-    let mut whole = Buffer::zeros(&out.shape, out.dtype);
-    let sink = ArraySink::new(plan.output.clone(), whole.bytes_mut());
-    let control = Control { cancel, ..Control::default() };
-    let report = volchunk::run(&plan, pipeline, &[source], &sink, control)?;
-    drop(sink);
-    Ok((whole, report.elapsed.as_secs_f64()))
-}
-
-/// Voxels of `volume` that are not, bit for bit, those of `whole`.
-fn count_differing(volume: &dyn Source, whole: &Buffer) -> Result<u64> {
-    let size = whole.dtype().size();
-    let mut differ = 0;
-    for_each_plane(volume, |z, plane| {
-        let expected = &whole.bytes()[z * plane.bytes().len()..][..plane.bytes().len()];
-        let pairs = plane.bytes().chunks(size).zip(expected.chunks(size));
-        differ += pairs.filter(|(a, b)| a != b).count() as u64;
-    })?;
-    Ok(differ)
-}
-
-/// Calls `visit` with the number and the voxels of every plane of the first axis.
-fn for_each_plane(volume: &dyn Source, mut visit: impl FnMut(usize, &Buffer)) -> Result<()> {
-    let info = volume.info();
-    let mut shape = info.shape.clone();
-    let planes = std::mem::replace(&mut shape[0], 1);
-    let mut plane = Buffer::zeros(&shape, info.dtype);
-    let mut scratch = Scratch::new();
-    let mut start = volchunk::Coords::from_elem(0, shape.len());
-    for z in 0..planes {
-        start[0] = z;
-        volume.read(&Region::new(&start, &shape), plane.view_mut(), &mut scratch)?;
-        visit(z as usize, &plane);
+/// The coordinates in a table, in voxels z y x.
+fn centres(path: &Path) -> Result<Vec<[f64; 3]>> {
+    let mut table = open_table(path)?;
+    let (columns, count) = (table.info().coordinates()?, table.info().columns.len());
+    let (mut all, mut rows) = (Vec::new(), Vec::new());
+    while table.read(&mut rows, 4096)? > 0 {
+        all.extend(rows.chunks_exact(count).map(|row| [0, 1, 2].map(|a| row[columns[a]])));
     }
-    Ok(())
+    Ok(all)
 }

@@ -5,30 +5,30 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 use volchunk::{Error, ErrorKind, Result};
 
-use crate::{job::Job, picture::is_made_with};
+use volchunk_io::companion_path;
 
-/// What the demo's picture says that it was made with, under the keyword `Software`.
-pub(super) const SOFTWARE: &str = "volchunk demo";
+use crate::{cells::is_ours, job::Job};
 
 /// What the demo's volume says of itself.
 pub(super) fn attributes() -> Value {
     json!({ "demo": true })
 }
 
-/// Refuses to replace anything but what a demo, finished or stopped, made: the volume `cells`, its
-/// result `filtered` by `op`, the `picture`.
-pub(super) fn check(cells: &Path, filtered: &Path, op: &str, picture: &Path) -> Result<()> {
+/// Refuses to replace anything but what a demo, finished or stopped, made: the volume `cells`, `tables`
+/// of what `op` found in it, `pictures`.
+pub(super) fn check(cells: &Path, tables: &[&Path], op: &str, pictures: &[&Path]) -> Result<()> {
     let own = |path: &Path| {
         if path == cells {
             zarr_attributes(path).is_some_and(|a| a["demo"] == true)
-        } else if path == filtered {
-            let job = zarr_attributes(path).as_ref().and_then(Job::from_attributes);
+        } else if tables.contains(&path) {
+            let job = job_beside(path);
             job.is_some_and(|job| job.is_plainly(cells, op))
         } else {
-            is_made_with(path, SOFTWARE)
+            is_ours(path)
         }
     };
-    for path in [cells, filtered, picture] {
+    let all = [cells].into_iter().chain(tables.iter().copied()).chain(pictures.iter().copied());
+    for path in all {
         let link = match fs::symlink_metadata(path) {
             Ok(meta) => meta.is_symlink(),
             Err(_) => continue,
@@ -52,4 +52,10 @@ fn zarr_attributes(path: &Path) -> Option<Value> {
     let text = fs::read(path.join("zarr.json")).ok()?;
     let document: Value = serde_json::from_slice(&text).ok()?;
     document.get("attributes")?.get("volchunk").cloned()
+}
+
+/// The job that is kept beside a file.
+fn job_beside(path: &Path) -> Option<Job> {
+    let text = fs::read(companion_path(path).join("job.json")).ok()?;
+    Job::from_attributes(&serde_json::from_slice(&text).ok()?)
 }

@@ -3,11 +3,12 @@
 mod prune;
 
 use std::{
-    fs::File,
+    fs::{self, File},
+    io::Read,
     path::{Path, PathBuf},
 };
 
-use volchunk::{Error, Plan, Result, Spool, os, sweep};
+use volchunk::{Buffer, Error, Plan, Result, Spool, digest, os, sweep};
 use volchunk_io::{BlobTable, Part, companion_path, create_table, partial_path};
 use volchunk_ops::Detector;
 
@@ -88,7 +89,45 @@ pub(crate) fn write_table(prepared: &Prepared, spools: &[&Spool]) -> Result<Writ
     })?;
     pruner.finish(&mut kept)?;
     write(&mut kept)?;
-    Ok(Written { found, rows: writer.finish()? })
+    let rows = writer.finish()?;
+    let output = &prepared.config.output;
+    let path = digest_path(output);
+    fs::write(&path, format!("{:016x}\n", digest_of(output)?))
+        .map_err(|e| Error::io(format_args!("writing {}", path.display()), e))?;
+    Ok(Written { found, rows })
+}
+
+/// Whether the table at `output` is the file that was written.
+///
+/// # Errors
+/// I/O, also where that was not recorded.
+pub(crate) fn is_as_written(output: &Path) -> Result<bool> {
+    let path = digest_path(output);
+    let recorded = fs::read_to_string(&path)
+        .map_err(|e| Error::io(format_args!("reading {}", path.display()), e))?;
+    Ok(u64::from_str_radix(recorded.trim(), 16).ok() == Some(digest_of(output)?))
+}
+
+fn digest_path(output: &Path) -> PathBuf {
+    companion_path(output).join("table.xxh3")
+}
+
+/// A digest of a file: that of the digests of its pieces.
+fn digest_of(path: &Path) -> Result<u64> {
+    const PIECE: u64 = 1 << 20;
+    let fail = |e| Error::io(format_args!("reading {}", path.display()), e);
+    let mut file = File::open(path).map_err(fail)?;
+    let mut digests = Vec::new();
+    let mut piece = Vec::new();
+    loop {
+        piece.clear();
+        (&mut file).take(PIECE).read_to_end(&mut piece).map_err(fail)?;
+        if piece.is_empty() {
+            break;
+        }
+        digests.push(digest(&Buffer::from_slice(&[piece.len() as u64], &piece)));
+    }
+    Ok(digest(&Buffer::from_slice(&[digests.len() as u64], &digests)))
 }
 
 /// The detector at the end of the ops.

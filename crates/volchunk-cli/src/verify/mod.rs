@@ -2,6 +2,7 @@
 
 mod figure;
 mod report;
+mod table;
 
 use std::{
     path::{Path, PathBuf},
@@ -19,7 +20,7 @@ use volchunk_ops::{OpSpec, bind_chain};
 use crate::{
     args::VerifyArgs,
     asked::Asked,
-    config::{Config, Lengths, Limits, numbers},
+    config::{Config, Lengths, Limits, Target, numbers},
     journals::{Kept, journals},
     output::print,
     picture::is_made_with,
@@ -41,6 +42,8 @@ struct Verdict {
     chunk: Coords,
     /// None where there is no journal to go by.
     journal: Option<OfJournal>,
+    /// Of a table, whether its file is as it was written.
+    table: Option<bool>,
     seams: Vec<AxisSeams>,
     figure: Option<PathBuf>,
 }
@@ -87,6 +90,9 @@ pub(crate) fn verify(args: &VerifyArgs, cancel: &AtomicBool) -> Result<()> {
         quiet: args.json,
         cancel,
     };
+    if matches!(Target::of_output(output), Ok(Target::Table(_))) {
+        return tell(args, &table::verify(args, means)?);
+    }
     let kept = match args.grid {
         Some(_) => Vec::new(),
         None => journals_of(output)?,
@@ -123,6 +129,7 @@ pub(crate) fn verify(args: &VerifyArgs, cancel: &AtomicBool) -> Result<()> {
         axis_names: info.axes.iter().map(|a| a.name.clone()).collect(),
         chunk,
         journal,
+        table: None,
         seams,
         figure: None,
     };
@@ -130,6 +137,11 @@ pub(crate) fn verify(args: &VerifyArgs, cancel: &AtomicBool) -> Result<()> {
         let drawn = figure::draw(path, &*source, &verdict.seams, &verdict.axis_names)?;
         verdict.figure = drawn.then(|| path.clone());
     }
+    tell(args, &verdict)
+}
+
+/// Prints what was found; an error if that is anything.
+fn tell(args: &VerifyArgs, verdict: &Verdict) -> Result<()> {
     match args.json {
         true => print(&format!("{:#}\n", verdict.json()))?,
         false => print(&verdict.text())?,

@@ -21,6 +21,11 @@ impl Verdict {
         if let Some(journal) = &self.journal {
             journal.text(&mut t);
         }
+        match self.table {
+            Some(true) => line(&mut t, "table", "the file is as it was written"),
+            Some(false) => line(&mut t, "table", "the file is NOT as it was written"),
+            None => {}
+        }
         for axis in &self.seams {
             let name = format!("planes of {}", self.axis_names[axis.axis]);
             self.axis_text(&mut t, &name, axis);
@@ -95,6 +100,9 @@ impl Verdict {
                 parts.push(format!("{differing} of the chunks of a shifted grid differ"));
             }
         }
+        if self.table == Some(false) {
+            parts.push("the table is not what was written".into());
+        }
         let axes: Vec<&str> =
             self.seams.iter().filter(|s| s.found()).map(|s| &*self.axis_names[s.axis]).collect();
         if !axes.is_empty() {
@@ -132,6 +140,7 @@ impl Verdict {
             "complaint": self.complaint(),
             "digests": self.journal.as_ref().map(OfJournal::reread_json),
             "shifted_grid": self.journal.as_ref().map(OfJournal::audit_json),
+            "table_as_written": self.table,
             "planes": axes.collect::<Vec<_>>(),
             "figure": self.figure.as_ref().map(|f| f.display().to_string()),
         })
@@ -224,7 +233,7 @@ fn audit_text(t: &mut String, level: usize, audit: &Audit) {
     line(t, "shifted grid", &format!("{computed}: {} DIFFER", audit.differing.len()));
     for d in audit.differing.iter().take(SHOWN) {
         let text = format!(
-            "at {}: {} voxels, the first at {:?}",
+            "at {}: {} voxels or rows, the first at {:?}",
             d.region,
             grouped(d.voxels),
             &d.first[..]

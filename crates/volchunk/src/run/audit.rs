@@ -6,6 +6,8 @@ use super::{
     executor::for_each_chunk,
     plan::Plan,
     reread::{fitting, reading_bytes},
+    spool::Spool,
+    sweep::{raster, rows_in},
 };
 use crate::{ChunkGrid, Control, Coords, Pipeline, Region, Result, Scratch, Source};
 
@@ -14,7 +16,7 @@ use crate::{ChunkGrid, Control, Coords, Pipeline, Region, Result, Scratch, Sourc
 pub struct Differing {
     /// The chunk, in coordinates of the whole result.
     pub region: Region,
-    /// Voxels that differ in any bit.
+    /// Voxels, or rows of a table, that differ in any bit.
     pub voxels: u64,
     /// The first of them, in coordinates of the whole result.
     pub first: Coords,
@@ -46,12 +48,69 @@ pub fn audit_seams(
     samples: u64,
     control: Control<'_>,
 ) -> Result<Audit> {
+    let domain = plan.grid.domain().start();
+    audit(plan, reading_bytes(result, &plan.grid), samples, control, |region, scratch| {
+        let expected = pipeline.compute(sources, region, scratch)?;
+        let mut held = scratch.take(region.shape(), result.info().dtype);
+        result.read(&region.relative_to(domain), held.view_mut(), scratch)?;
+        let size = held.dtype().size();
+        let pairs = expected.bytes().chunks(size).zip(held.bytes().chunks(size));
+        let mut differ = pairs.enumerate().filter(|(_, (a, b))| a != b).map(|(i, _)| i as u64);
+        let first = differ.next();
+        let voxels = differ.count() as u64 + 1;
+        scratch.give(expected);
+        scratch.give(held);
+        Ok(first.map(|first| (voxels, position(region, first))))
+    })
+}
+
+/// As [`audit_seams`], of a pipeline that makes tables, whose rows `spools` hold: the rows of a chunk
+/// computed anew are compared, bit for bit, with those that the chunks of the plan have there.
+///
+/// # Errors
+/// As [`audit_seams`]; a chunk without a table.
+pub fn audit_tables(
+    plan: &Plan,
+    pipeline: &Pipeline,
+    sources: &[&dyn Source],
+    spools: &[&Spool],
+    samples: u64,
+    control: Control<'_>,
+) -> Result<Audit> {
+    audit(plan, 0, samples, control, |region, scratch| {
+        let table = pipeline.compute(sources, region, scratch)?;
+        let columns = table.shape()[1].max(1) as usize;
+        let mut expected: Vec<&[f64]> = table.as_slice::<f64>().chunks_exact(columns).collect();
+        let held = rows_in(spools, region)?;
+        let mut held: Vec<&[f64]> = held.chunks_exact(columns).collect();
+        expected.sort_unstable_by(|a, b| raster(a, b));
+        held.sort_unstable_by(|a, b| raster(a, b));
+        let apart = |a: &[&[f64]], b: &[&[f64]]| -> Vec<Coords> {
+            let lone = a.iter().filter(|row| b.binary_search_by(|r| raster(r, row)).is_err());
+            lone.map(|row| row[..region.ndim()].iter().map(|&at| at as u64).collect()).collect()
+        };
+        let mut differ = apart(&expected, &held);
+        differ.extend(apart(&held, &expected));
+        let first = differ.iter().min().cloned();
+        Ok(first.map(|first| (differ.len() as u64, first)))
+    })
+}
+
+/// Goes through up to `samples` chunks of the shifted grid; `compare` tells how much of one differs,
+/// and where that begins. Each worker may take `held` bytes beyond what a run would.
+fn audit(
+    plan: &Plan,
+    held: u64,
+    samples: u64,
+    control: Control<'_>,
+    compare: impl Fn(&Region, &mut Scratch) -> Result<Option<(u64, Coords)>> + Sync,
+) -> Result<Audit> {
     let grid = &plan.grid;
     let counts = shifted_counts(grid);
     let total = Region::whole(&counts).voxels();
     let taken = total.min(samples.max(1));
     let memory = plan.memory;
-    let each = memory.per_worker.saturating_add(reading_bytes(result, grid));
+    let each = memory.per_worker.saturating_add(held);
     let workers = fitting(each, plan.workers, memory.cap.saturating_sub(memory.base))?;
     let found: Mutex<(u64, Vec<(u64, Differing)>)> = Mutex::default();
     for_each_chunk(
@@ -62,21 +121,10 @@ pub fn audit_seams(
         |scratch, k| {
             let number = (2 * u128::from(k) + 1) * u128::from(total) / (2 * u128::from(taken));
             let region = shifted(grid, &counts, number as u64);
-            let expected = pipeline.compute(sources, &region, scratch)?;
-            let mut held = scratch.take(region.shape(), result.info().dtype);
-            let place = region.relative_to(grid.domain().start());
-            result.read(&place, held.view_mut(), scratch)?;
-            let size = held.dtype().size();
-            let pairs = expected.bytes().chunks(size).zip(held.bytes().chunks(size));
-            let mut differ = pairs.enumerate().filter(|(_, (a, b))| a != b).map(|(i, _)| i as u64);
-            let first = differ.next();
-            let voxels = differ.count() as u64 + 1;
-            scratch.give(expected);
-            scratch.give(held);
+            let differs = compare(&region, scratch)?;
             let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
             found.0 += region.voxels();
-            if let Some(first) = first {
-                let first = position(&region, first);
+            if let Some((voxels, first)) = differs {
                 found.1.push((k, Differing { region, voxels, first }));
             }
             Ok(())

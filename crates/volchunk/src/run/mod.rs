@@ -19,14 +19,14 @@ mod spool;
 mod sweep;
 mod todo;
 
-pub use audit::{Audit, Differing, audit_seams};
+pub use audit::{Audit, Differing, audit_seams, audit_tables};
 pub use budget::ByteBudget;
 pub use digest::digest;
 pub use executor::{Control, Progress, for_each_chunk};
 pub use journal::{Journal, Receipt};
 pub use mask::{Mask, chunks_outside};
 pub use plan::{Memory, Plan, PlanRequest, StorageRequest, plan};
-pub use reread::{Altered, Reread, reread};
+pub use reread::{Altered, Reread, reread, reread_tables};
 pub use run_job::{Report, RunOptions, run, run_with};
 pub use spool::Spool;
 pub use sweep::sweep;

@@ -9,6 +9,7 @@ use super::{
     digest::digest,
     executor::{Control, Progress, for_each_chunk},
     journal::Journal,
+    spool::Spool,
 };
 use crate::{Chunk, ChunkGrid, Error, ErrorKind, Region, Result, Scratch, Source};
 
@@ -120,6 +121,33 @@ pub fn reread(
         bytes: voxels.into_inner().saturating_mul(info.dtype.size() as u64),
         altered: altered.into_iter().map(|(_, altered)| altered).collect(),
     })
+}
+
+/// As [`reread`], of the tables that `spool` holds.
+///
+/// # Errors
+/// A damaged journal. A table that cannot be read is no error, but altered.
+pub fn reread_tables(spool: &Spool, journal: &Journal) -> Result<Reread> {
+    let mut found = Reread::default();
+    for number in journal.chunks() {
+        let what = match (journal.receipt(number)?, spool.table(number)) {
+            (None, _) => "it has no receipt".to_owned(),
+            (Some(receipt), read) => {
+                found.chunks += 1;
+                match read {
+                    Ok(Some(table)) if digest(&table) == receipt.digest => {
+                        found.bytes += table.bytes().len() as u64;
+                        continue;
+                    }
+                    Ok(Some(_)) => "it is not what was written".to_owned(),
+                    Ok(None) => "its table is gone".to_owned(),
+                    Err(e) => format!("it cannot be read: {e}"),
+                }
+            }
+        };
+        found.altered.push(Altered { chunk: spool.grid().chunk(number), what });
+    }
+    Ok(found)
 }
 
 /// Bytes that reading a chunk of `grid` from `volume` holds.

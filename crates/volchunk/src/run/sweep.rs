@@ -1,6 +1,6 @@
 //! The tables of all chunks as one, in an order that does not depend on the grid.
 
-use std::ops::Range;
+use std::{cmp::Ordering, ops::Range};
 
 use super::spool::Spool;
 use crate::{ChunkGrid, Error, Region, Result};
@@ -55,10 +55,9 @@ impl Sweep<'_> {
     /// Hands over the rows in `region`, which is one voxel long on every axis before `axis`, and
     /// whole on every axis behind it.
     fn visit(&mut self, region: &Region, axis: usize) -> Result<()> {
-        let chunks = self.chunks(region);
         let mut rows = 0u64;
-        for number in chunks.clone() {
-            rows = rows.saturating_add(self.holder(number)?.1);
+        for number in chunks(self.grid, region) {
+            rows = rows.saturating_add(holder(self.spools, number)?.1);
         }
         // The rows, their order, and the sorted rows.
         let bytes = rows.saturating_mul(16 * self.columns as u64 + 8);
@@ -77,58 +76,68 @@ impl Sweep<'_> {
         if bytes > self.memory && axis + 1 < region.ndim() {
             return self.visit(region, axis + 1);
         }
-        let mut found = Vec::new();
-        for number in chunks {
-            let (spool, _) = self.holder(number)?;
-            let Some(table) = spool.table(number)? else { continue };
-            let rows = table.as_slice::<f64>().chunks_exact(self.columns);
-            found.extend(rows.filter(|row| contains(region, row)).flatten());
-        }
+        let found = rows_in(self.spools, region)?;
         self.hand_over(&found)
     }
 
     fn hand_over(&mut self, rows: &[f64]) -> Result<()> {
         let row = |i: usize| &rows[i * self.columns..(i + 1) * self.columns];
         let mut order: Vec<usize> = (0..rows.len() / self.columns).collect();
-        order.sort_unstable_by(|&a, &b| {
-            let pairs = row(a).iter().zip(row(b));
-            pairs.map(|(x, y)| x.total_cmp(y)).find(|o| o.is_ne()).unwrap_or(a.cmp(&b))
-        });
+        order.sort_unstable_by(|&a, &b| raster(row(a), row(b)).then(a.cmp(&b)));
         let sorted: Vec<f64> = order.iter().flat_map(|&i| row(i)).copied().collect();
         self.rows += order.len() as u64;
         (self.each)(&sorted)
     }
+}
 
-    /// The spool that has the table of chunk `number`, and the table's rows.
-    fn holder(&self, number: u64) -> Result<(&Spool, u64)> {
-        let found = self.spools.iter().find_map(|spool| Some((*spool, spool.rows(number)?)));
-        found.ok_or_else(|| {
-            Error::data(format!("chunk {:?} has no table", &self.grid.index_of(number)[..]))
-        })
+/// The rows in `region` of what the chunks that touch it found, chunk by chunk.
+pub(super) fn rows_in(spools: &[&Spool], region: &Region) -> Result<Vec<f64>> {
+    let mut found = Vec::new();
+    let Some(grid) = spools.first().map(|spool| spool.grid()) else { return Ok(found) };
+    for number in chunks(grid, region) {
+        let (spool, _) = holder(spools, number)?;
+        let Some(table) = spool.table(number)? else { continue };
+        let rows = table.as_slice::<f64>().chunks_exact(spool.columns() as usize);
+        found.extend(rows.filter(|row| contains(region, row)).flatten());
     }
+    Ok(found)
+}
 
-    /// The numbers of the chunks whose cores touch `region`, in C order.
-    fn chunks(&self, region: &Region) -> impl Iterator<Item = u64> + Clone + use<> {
-        let grid = self.grid;
-        let span = |a: usize| -> Range<u64> {
-            let (first, chunk) = (grid.domain().start()[a], grid.chunk_shape()[a]);
-            let range = region.range(a);
-            (range.start - first) / chunk..(range.end - first).div_ceil(chunk)
-        };
-        let spans: Vec<Range<u64>> = (0..grid.ndim()).map(span).collect();
-        let counts = grid.counts().to_vec();
-        let total: u64 = spans.iter().map(|s| s.end - s.start).product();
-        (0..total).map(move |mut k| {
-            let (mut number, mut step) = (0, 1);
-            for (span, count) in spans.iter().zip(&counts).rev() {
-                let n = span.end - span.start;
-                number += (span.start + k % n) * step;
-                step *= count;
-                k /= n;
-            }
-            number
-        })
-    }
+/// Raster order of two rows: by the first column, then the second, and so on.
+pub(super) fn raster(a: &[f64], b: &[f64]) -> Ordering {
+    let pairs = a.iter().zip(b);
+    pairs.map(|(x, y)| x.total_cmp(y)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
+}
+
+/// The spool that has the table of chunk `number`, and the table's rows.
+fn holder<'s>(spools: &[&'s Spool], number: u64) -> Result<(&'s Spool, u64)> {
+    let found = spools.iter().find_map(|spool| Some((*spool, spool.rows(number)?)));
+    found.ok_or_else(|| {
+        let index = spools.first().map(|spool| spool.grid().index_of(number));
+        Error::data(format!("chunk {:?} has no table", &index.unwrap_or_default()[..]))
+    })
+}
+
+/// The numbers of the chunks whose cores touch `region`, in C order.
+fn chunks(grid: &ChunkGrid, region: &Region) -> impl Iterator<Item = u64> + use<> {
+    let span = |a: usize| -> Range<u64> {
+        let (first, chunk) = (grid.domain().start()[a], grid.chunk_shape()[a]);
+        let range = region.range(a);
+        (range.start - first) / chunk..(range.end - first).div_ceil(chunk)
+    };
+    let spans: Vec<Range<u64>> = (0..grid.ndim()).map(span).collect();
+    let counts = grid.counts().to_vec();
+    let total: u64 = spans.iter().map(|s| s.end - s.start).product();
+    (0..total).map(move |mut k| {
+        let (mut number, mut step) = (0, 1);
+        for (span, count) in spans.iter().zip(&counts).rev() {
+            let n = span.end - span.start;
+            number += (span.start + k % n) * step;
+            step *= count;
+            k /= n;
+        }
+        number
+    })
 }
 
 fn contains(region: &Region, row: &[f64]) -> bool {

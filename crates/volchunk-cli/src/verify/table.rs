@@ -1,0 +1,88 @@
+//! `verify` of a table: what its chunks found, and whether the table is what was made of that.
+
+use std::{path::Path, time::Instant};
+
+use volchunk::{
+    Control, Coords, Error, ErrorKind, Reread, Result, Spool, audit_tables, reread_tables,
+};
+
+use super::{Means, OfJournal, SAMPLES, Verdict, journals_of};
+use crate::{
+    args::VerifyArgs,
+    config::Limits,
+    journals::Kept,
+    prepare::{Prepared, prepare},
+    table::{is_as_written, read_spool},
+};
+
+/// Verifies a table by the journals beside it.
+pub(super) fn verify(args: &VerifyArgs, means: Means<'_>) -> Result<Verdict> {
+    let output = &args.output;
+    let place = output.display();
+    if args.grid.is_some() || args.figure.is_some() {
+        return Err(Error::argument(format!(
+            "{place} is a table, in which no plane can be looked at; legal: without --grid and \
+             --figure"
+        )));
+    }
+    let kept = journals_of(output)?;
+    let Some(first) = kept.first() else {
+        return Err(Error::argument(format!("{place} has no journal to verify it by")));
+    };
+    let started = Instant::now();
+    let mut config = first.head.job.clone().config()?;
+    config.output = output.clone();
+    let limits = Limits { workers: Some(means.workers), ..means.limits };
+    let mut prepared = prepare(config, limits)?;
+    prepared.adopt(&first.head.job, limits)?;
+    let spools = kept
+        .iter()
+        .map(|k| read_spool(output, k.part, &prepared.plan))
+        .collect::<Result<Vec<Spool>>>()?;
+    let mut all = Reread::default();
+    for (Kept { journal, .. }, spool) in kept.iter().zip(&spools) {
+        let one = reread_tables(spool, journal)?;
+        all.chunks += one.chunks;
+        all.bytes += one.bytes;
+        all.altered.extend(one.altered);
+    }
+    let elapsed = started.elapsed();
+    let audit = match audit(output, &prepared, &kept, &spools, means) {
+        Err(e) if e.is_cancelled() => return Err(e),
+        audit => audit.map(|audit| vec![(0, audit)]).map_err(|e| e.to_string()),
+    };
+    Ok(Verdict {
+        place: place.to_string(),
+        axis_names: prepared.source.info().axes.iter().map(|a| a.name.clone()).collect(),
+        chunk: Coords::from_slice(&first.head.chunk),
+        journal: Some(OfJournal { reread: vec![(0, all)], elapsed, audit }),
+        table: Some(is_as_written(output)?),
+        seams: Vec::new(),
+        figure: None,
+    })
+}
+
+fn audit(
+    output: &Path,
+    prepared: &Prepared,
+    kept: &[Kept],
+    spools: &[Spool],
+    means: Means<'_>,
+) -> Result<volchunk::Audit> {
+    let asked = crate::asked::Asked::of(prepared)?;
+    if let Some(what) = kept.first().and_then(|k| k.head.job.changed(&asked)) {
+        return Err(Error::data(format!("{what} since {} was made", output.display())));
+    }
+    if prepared.selected.mask_source().is_some() {
+        return Err(Error::unsupported("a mask was laid over what was computed"));
+    }
+    let control = Control { cancel: means.cancel, ..Control::default() };
+    let spools: Vec<&Spool> = spools.iter().collect();
+    let (plan, pipeline) = (&prepared.plan, &prepared.pipeline);
+    audit_tables(plan, pipeline, &[&*prepared.source], &spools, SAMPLES, control).map_err(|e| {
+        match e.kind() {
+            ErrorKind::OverMemory => e.context("--memory"),
+            _ => e,
+        }
+    })
+}
