@@ -44,16 +44,20 @@ impl<'r, const D: usize> Resolver<'r, D> {
                 look.push(Place { layer: base + i as u64, slot: slot as u32 });
                 while let Some(place) = look.pop() {
                     let (at, slot) = ((place.layer - base) as usize, place.slot as usize);
-                    if layers[at].state(slot) != State::Open {
+                    let before = layers[at].state(slot);
+                    if matches!(before, State::Kept | State::Dropped) {
                         continue;
                     }
                     match self.judge(layers, base, place) {
                         Judgement::Waits(other) => {
                             self.waiting.entry(other).or_default().push(place);
+                            layers[(other.layer - base) as usize].await_it(other.slot as usize);
                         }
                         Judgement::Is(state) => {
                             layers[at].decide(slot, state);
-                            look.extend(self.waiting.remove(&place).unwrap_or_default());
+                            if before == State::Awaited {
+                                look.extend(self.waiting.remove(&place).unwrap_or_default());
+                            }
                         }
                     }
                 }
