@@ -166,6 +166,6 @@ impl Near {
 /// The largest prime up to `n`, or 1: rows on a lattice, at powers of two for instance, then spread
 /// over all cells.
 fn prime(n: usize) -> usize {
-    let is_prime = |n: usize| (2..).take_while(|d| d * d <= n).all(|d| n % d != 0);
+    let is_prime = |n: usize| (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d));
     (1..=n).rev().find(|&n| is_prime(n)).unwrap_or(1)
 }

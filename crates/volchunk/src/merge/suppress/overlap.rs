@@ -166,7 +166,7 @@ fn shared_of_smaller(ndim: usize, distance: f64, r: f64) -> f64 {
 fn cap(ndim: usize, height: f64) -> f64 {
     let cos = height.clamp(-1.0, 1.0);
     let sin = (1.0 - cos * cos).sqrt();
-    let even = ndim % 2 == 0;
+    let even = ndim.is_multiple_of(2);
     let (mut part, mut whole) = if even { (angle(cos), PI) } else { (1.0 - cos, 2.0) };
     let mut power = if even { sin } else { sin * sin };
     for n in (2 + ndim % 2..=ndim).step_by(2) {

@@ -72,8 +72,7 @@ impl<'r, const D: usize> Resolver<'r, D> {
         let family = layers[own].family(slot);
         let mut dropped = false;
         let mut waits: Option<(Place, &[f64])> = None;
-        for at in own.saturating_sub(1)..(own + 2).min(layers.len()) {
-            let layer = &layers[at];
+        for (at, layer) in layers.iter().enumerate().take(own + 2).skip(own.saturating_sub(1)) {
             layer.near(site, &self.reach, family, |other| {
                 let other_row = layer.row(other);
                 if (at, other) == (own, slot)
