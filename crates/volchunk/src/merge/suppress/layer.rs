@@ -8,6 +8,8 @@ use super::{Rows, Rule, cells::Cells, raster};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Open,
+    /// Open, and others wait for it.
+    Awaited,
     Kept,
     Dropped,
 }
@@ -112,6 +114,11 @@ impl<'a, const D: usize> Layer<'a, D> {
         self.state[slot]
     }
 
+    /// Says that others wait for an open row.
+    pub(super) fn await_it(&mut self, slot: usize) {
+        self.state[slot] = State::Awaited;
+    }
+
     /// Decides an open row.
     pub(super) fn decide(&mut self, slot: usize, state: State) {
         self.state[slot] = state;
@@ -135,8 +142,8 @@ impl<'a, const D: usize> Layer<'a, D> {
         self.families[slot]
     }
 
-    /// Calls `visit` for each slot whose site lies within `reach` of `site`, until it returns false;
-    /// perhaps for none if all are of the `family` given.
+    /// Calls `visit` for each slot whose site lies within `reach` of `site`, but for rows of the same
+    /// `family`, until it returns false.
     pub(super) fn near(
         &self,
         site: &[f64; D],
@@ -165,7 +172,8 @@ impl<'a, const D: usize> Layer<'a, D> {
                 for a in 0..D {
                     apart |= (other[a] - site[a]).abs() > reach[a];
                 }
-                if !apart && !visit(slot) {
+                let akin = self.families[slot] == family && family != SEVERAL;
+                if !apart && !akin && !visit(slot) {
                     more = false;
                     return;
                 }

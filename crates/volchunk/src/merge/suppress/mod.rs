@@ -123,10 +123,6 @@ fn check_row(rule: &dyn Rule, number: u64, row: &[f64]) -> Result<()> {
 /// Fewest rows of a layer, where the table has so many.
 const LAYER_ROWS: usize = 256;
 
-/// A layer is so many reaches thick, where it has enough rows: at 1, two others would be looked at from
-/// every row; more would be held.
-const LAYER_REACHES: f64 = 4.0;
-
 /// Evaluates an expression with the number of axes that make the rule's cells: all, up to 5.
 macro_rules! with_cell_axes {
     ($rule:expr, $D:ident => $body:expr) => {

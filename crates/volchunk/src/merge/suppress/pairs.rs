@@ -78,8 +78,7 @@ fn nearest<const D: usize>(
     let reach = cell_axes::<D>(rule.reach().len()).map(|a| rule.reach()[a]);
     let (row, site) = (layers[own].row(slot), layers[own].site(slot));
     let mut best: Option<(f64, &[f64], Place)> = None;
-    for at in own.saturating_sub(1)..(own + 2).min(layers.len()) {
-        let layer = &layers[at];
+    for (at, layer) in layers.iter().enumerate().take(own + 2).skip(own.saturating_sub(1)) {
         layer.near(site, &reach, layers[own].family(slot), |other| {
             let other_row = layer.row(other);
             if (at, other) != (own, slot) && rule.conflict(row, other_row) {

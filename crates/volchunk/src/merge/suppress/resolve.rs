@@ -44,16 +44,20 @@ impl<'r, const D: usize> Resolver<'r, D> {
                 look.push(Place { layer: base + i as u64, slot: slot as u32 });
                 while let Some(place) = look.pop() {
                     let (at, slot) = ((place.layer - base) as usize, place.slot as usize);
-                    if layers[at].state(slot) != State::Open {
+                    let before = layers[at].state(slot);
+                    if matches!(before, State::Kept | State::Dropped) {
                         continue;
                     }
                     match self.judge(layers, base, place) {
                         Judgement::Waits(other) => {
                             self.waiting.entry(other).or_default().push(place);
+                            layers[(other.layer - base) as usize].await_it(other.slot as usize);
                         }
                         Judgement::Is(state) => {
                             layers[at].decide(slot, state);
-                            look.extend(self.waiting.remove(&place).unwrap_or_default());
+                            if before == State::Awaited {
+                                look.extend(self.waiting.remove(&place).unwrap_or_default());
+                            }
                         }
                     }
                 }
@@ -68,8 +72,7 @@ impl<'r, const D: usize> Resolver<'r, D> {
         let family = layers[own].family(slot);
         let mut dropped = false;
         let mut waits: Option<(Place, &[f64])> = None;
-        for at in own.saturating_sub(1)..(own + 2).min(layers.len()) {
-            let layer = &layers[at];
+        for (at, layer) in layers.iter().enumerate().take(own + 2).skip(own.saturating_sub(1)) {
             layer.near(site, &self.reach, family, |other| {
                 let other_row = layer.row(other);
                 if (at, other) == (own, slot)

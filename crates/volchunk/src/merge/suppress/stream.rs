@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 
 use super::{
-    LAYER_REACHES, LAYER_ROWS, Rows, Rule, check_row, check_rule, layer::Layer, resolve::Resolver,
-    with_cell_axes,
+    LAYER_ROWS, Rows, Rule, check_row, check_rule, layer::Layer, resolve::Resolver, with_cell_axes,
 };
 use crate::{Error, Result};
+
+/// A layer is so many reaches thick, where it has enough rows: at 1, two others would be looked at from
+/// every row; more would be held.
+const LAYER_REACHES: f64 = 4.0;
 
 /// Suppresses points of a table that passes in batches, in order of axis 0.
 ///

@@ -8,13 +8,16 @@ use std::{
 };
 
 use super::{
-    LAYER_REACHES, LAYER_ROWS, Rows, Rule, check_row, check_rule, layer::Layer, resolve::Resolver,
-    with_cell_axes,
+    LAYER_ROWS, Rows, Rule, check_row, check_rule, layer::Layer, resolve::Resolver, with_cell_axes,
 };
 use crate::{Error, Result};
 
 /// Fewest rows that a thread is started for.
 const WORKER_ROWS: usize = 1024;
+
+/// A layer is so many reaches thick, where it has enough rows: few rows see the next, and what is
+/// looked at together stays in the cache.
+const LAYER_REACHES: f64 = 16.0;
 
 /// Rows of a bucket, on average.
 const BUCKET_ROWS: usize = 128;
