@@ -13,6 +13,8 @@
 //! - [`Journal`] and [`run_with`]: the same with receipts, to go on after a kill.
 //! - [`reread`], [`audit_seams`], [`measure_seams`]: whether an output is what was written, and whether
 //!   it shows seams.
+//! - [`Spool`] and [`sweep`]: the tables that ops like detectors make of chunks, and all of them in one
+//!   order.
 //! - [`Mask`]: chunks and voxels whose result does not count.
 //!
 //! Coordinates are `u64` voxels, half-open, slowest axis first; voxel centres lie at integers.
@@ -37,8 +39,8 @@ pub use merge::{
 pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
 pub use run::{
     Altered, Audit, ByteBudget, Control, Differing, Journal, Mask, Memory, Plan, PlanRequest,
-    Progress, Receipt, Report, Reread, RunOptions, StorageRequest, audit_seams, chunks_outside,
-    digest, for_each_chunk, plan, reread, run, run_with,
+    Progress, Receipt, Report, Reread, RunOptions, Spool, StorageRequest, audit_seams,
+    chunks_outside, digest, for_each_chunk, plan, reread, run, run_with, sweep,
 };
 pub use seams::{AxisSeams, Finding, Jump, SCORE_GRID, SCORE_PLANE, SeamRequest, measure_seams};
 pub use volume::{

@@ -64,6 +64,15 @@ pub trait Op: Send + Sync + Debug {
         false
     }
 
+    /// Columns of the table that the op makes in place of voxels; None, and it makes voxels. Such an op
+    /// is the last of its pipeline. Its one output tells the volume that is looked through: its
+    /// voxels' bytes count as memory, for the table. `compute` puts, in place of the buffer that it is
+    /// given, one of [rows, columns] f64, whose first columns are the coordinates of a voxel of the
+    /// region, one for each axis.
+    fn columns(&self) -> Option<u64> {
+        None
+    }
+
     /// Computes `region` of the outputs. Each block holds what [`needs`](Self::needs) names for
     /// that region; each output buffer has the region's shape and its port's dtype, and holds
     /// arbitrary values before.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Block, Op};
 use crate::{
-    Error, Region, Result, Scratch,
+    Dtype, Error, Region, Result, Scratch,
     geometry::Coords,
     volume::{AxisMap, Buffer, Source, View, ViewMut, VolumeInfo},
 };
@@ -110,6 +110,18 @@ impl Pipeline {
             )));
         }
         for (port, &input) in op.inputs().iter().zip(inputs) {
+            if let Input::Step { step, .. } = input
+                && let Some(before) = self.steps.get(step)
+                && before.op.columns().is_some()
+            {
+                return Err(Error::argument(format!(
+                    "op {} cannot follow op {}, which makes a table, not voxels; legal: {} as the \
+                     last op",
+                    op.name(),
+                    before.op.name(),
+                    before.op.name()
+                )));
+            }
             let info = self.info(input).ok_or_else(|| {
                 Error::argument(format!("op {}: its input {input:?} does not exist", op.name()))
             })?;
@@ -164,7 +176,13 @@ impl Pipeline {
         }
     }
 
-    /// Computes `region` of the result from `sources`.
+    /// Columns of the table that the pipeline makes in place of voxels; None, and it makes voxels.
+    pub fn columns(&self) -> Option<u64> {
+        self.steps.last()?.op.columns()
+    }
+
+    /// Computes `region` of the result from `sources`: its voxels, or its table
+    /// ([`Op::columns`](super::Op::columns)).
     ///
     /// # Errors
     /// What a source or an op reports.
@@ -228,8 +246,12 @@ impl Pipeline {
                     .ok_or_else(|| Error::data("a source lent a region once, then refused it"))
             })
             .collect::<Result<_>>()?;
-        let mut outputs: Vec<Buffer> =
-            op.outputs().iter().map(|p| scratch.take(region.shape(), p.info.dtype)).collect();
+        let mut outputs: Vec<Buffer> = match op.columns() {
+            Some(columns) => vec![Buffer::zeros(&[0, columns], Dtype::F64)],
+            None => {
+                op.outputs().iter().map(|p| scratch.take(region.shape(), p.info.dtype)).collect()
+            }
+        };
         op.compute(&blocks, region, &mut outputs, scratch)?;
         drop(blocks);
         held.into_iter().flatten().for_each(|b| scratch.give(b));
@@ -246,7 +268,7 @@ impl Pipeline {
         wanted: &Wanted,
         scratch: &mut Scratch,
     ) -> Result<Buffer> {
-        let dtype = self.info(input).map_or(crate::Dtype::U8, |i| i.dtype);
+        let dtype = self.info(input).map_or(Dtype::U8, |i| i.dtype);
         let mut all = scratch.take(&wanted.shape(), dtype);
         for (part, place) in wanted.parts() {
             let buffer = self.evaluate(input, reader, &part, scratch)?;

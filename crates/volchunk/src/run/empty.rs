@@ -13,8 +13,8 @@ use super::{
     mask::{check_voxel, filled},
 };
 use crate::{
-    Boundary, Buffer, ChunkGrid, Element, Error, Input, Pipeline, Region, Result, Scratch, Source,
-    View, ViewMut, dispatch, op::Reader,
+    Boundary, Buffer, ChunkGrid, Dtype, Element, Error, Input, Pipeline, Region, Result, Scratch,
+    Source, View, ViewMut, dispatch, op::Reader,
 };
 
 /// What a run needs to know of empty chunks.
@@ -114,7 +114,11 @@ impl<'a> Empty<'a> {
             return Ok(Found::Something(kept));
         };
         kept.into_iter().for_each(|k| scratch.give(k.voxels));
-        Ok(Found::Empty(filled(voxel, core.shape(), scratch)))
+        Ok(Found::Empty(match self.pipeline.columns() {
+            // Without rows, or it would not be known.
+            Some(columns) => Buffer::zeros(&[0, columns], Dtype::F64),
+            None => filled(voxel, core.shape(), scratch),
+        }))
     }
 
     /// The result's voxel, computed at the first of `core`, about which all is the value.
@@ -126,6 +130,10 @@ impl<'a> Empty<'a> {
         let reader = Constant(self.value);
         let place = Region::new(core.start(), &ones);
         let voxel = self.pipeline.compute_from(&reader, &place, scratch)?;
+        if self.pipeline.columns().is_some() {
+            let known = (voxel.shape()[0] == 0).then_some(voxel);
+            return Ok(self.result.get_or_init(|| known).as_ref());
+        }
         // Not the worker's: it outlives the chunk.
         let mut own = Buffer::zeros(&ones, voxel.dtype());
         own.bytes_mut().copy_from_slice(voxel.bytes());

@@ -28,8 +28,10 @@ pub(super) struct Keeper<'a> {
     sink: &'a dyn Sink,
     /// What every chunk reads of each source, and of the mask.
     reads: Vec<(&'a dyn Source, Footprint)>,
-    /// Whether voxels are read back.
+    /// Whether what was written is read back.
     check: bool,
+    /// Whether that is tables.
+    tables: bool,
 }
 
 impl<'a> Keeper<'a> {
@@ -39,7 +41,7 @@ impl<'a> Keeper<'a> {
         mask: Option<&'a dyn Source>,
         sink: &'a dyn Sink,
         visits: &[Visit],
-        check: bool,
+        (check, tables): (bool, bool),
     ) -> Self {
         let reads = visits.iter().filter_map(|visit| match visit.node {
             Input::Source(i) => Some((sources[i], visit.footprint.clone())),
@@ -47,7 +49,7 @@ impl<'a> Keeper<'a> {
         });
         // Of the mask the core, which is the region of the result, the first visit.
         let mask = mask.into_iter().zip(visits.iter().map(|visit| visit.footprint.clone()));
-        Self { journal, sink, reads: reads.chain(mask).collect(), check }
+        Self { journal, sink, reads: reads.chain(mask).collect(), check, tables }
     }
 
     /// What its input is before a chunk reads it.
@@ -80,16 +82,24 @@ impl<'a> Keeper<'a> {
         if !self.check {
             return Ok(Standing::Stands);
         }
-        let mut voxels = scratch.take(place.shape(), self.sink.info().dtype);
-        let read = self.sink.read_back(place, voxels.view_mut(), scratch);
-        let found = digest(&voxels);
-        scratch.give(voxels);
-        match read {
-            Ok(()) if found == receipt.digest => Ok(Standing::Stands),
+        match self.found(place, scratch) {
+            Ok(found) if found == receipt.digest => Ok(Standing::Stands),
             // What cannot be decoded is not what was written.
             Err(e) if e.kind() != ErrorKind::InvalidData => Err(e),
             _ => Ok(Standing::Damaged),
         }
+    }
+
+    /// The digest of what is written at `place`.
+    fn found(&self, place: &Region, scratch: &mut Scratch) -> Result<u64> {
+        if self.tables {
+            return Ok(digest(&self.sink.read_table(place)?));
+        }
+        let mut voxels = scratch.take(place.shape(), self.sink.info().dtype);
+        let read = self.sink.read_back(place, voxels.view_mut(), scratch);
+        let found = digest(&voxels);
+        scratch.give(voxels);
+        read.map(|()| found)
     }
 
     /// Writes the receipt of a chunk that was just written.

@@ -123,6 +123,22 @@ fn blank<T: Element, W: bytemuck::Pod>(mask: &[T], result: &mut [u8], fill: &[u8
     }
 }
 
+/// The rows of a table of `core` whose voxel is not zero in `mask`, of the core's shape.
+pub(super) fn rows_inside(mask: &Buffer, core: &Region, table: &Buffer) -> Buffer {
+    let columns = table.shape()[1];
+    let inside = |row: &&[f64]| {
+        let place = (0..core.ndim()).fold(0, |place, a| {
+            place * core.shape()[a] + (row[a] as u64).saturating_sub(core.start()[a])
+        });
+        dispatch!(mask.dtype(), T => {
+            mask.as_slice::<T>().get(place as usize).is_some_and(|&v| v != T::default())
+        })
+    };
+    let rows = table.as_slice::<f64>().chunks_exact(columns.max(1) as usize);
+    let kept: Vec<f64> = rows.filter(inside).flatten().copied().collect();
+    Buffer::from_slice(&[kept.len() as u64 / columns.max(1), columns], &kept)
+}
+
 /// An array of `shape` that holds `voxel` everywhere.
 pub(super) fn filled(voxel: &Buffer, shape: &[u64], scratch: &mut Scratch) -> Buffer {
     let mut all = scratch.take(shape, voxel.dtype());

@@ -12,8 +12,11 @@ mod journal;
 mod keeper;
 mod mask;
 mod plan;
+mod reader;
 mod reread;
 mod run_job;
+mod spool;
+mod sweep;
 mod todo;
 
 pub use audit::{Audit, Differing, audit_seams};
@@ -25,3 +28,5 @@ pub use mask::{Mask, chunks_outside};
 pub use plan::{Memory, Plan, PlanRequest, StorageRequest, plan};
 pub use reread::{Altered, Reread, reread};
 pub use run_job::{Report, RunOptions, run, run_with};
+pub use spool::Spool;
+pub use sweep::sweep;

@@ -13,18 +13,16 @@ use super::{
     budget::ByteBudget,
     empty::{AtHand, Empty, Found},
     executor::{Control, Progress, catch, for_each_chunk},
-    footprint::{Visit, visits},
+    footprint::visits,
     halo_cache::HaloCache,
     journal::Journal,
     keeper::{Keeper, Standing},
-    mask::{Cover, Mask},
-    plan::{Plan, stored_span},
+    mask::{Cover, Mask, rows_inside},
+    plan::Plan,
+    reader::{ChunkReader, caches},
     todo::Todo,
 };
-use crate::{
-    Buffer, Error, ErrorKind, Input, Pipeline, Region, Result, Scratch, Sink, Source, View,
-    ViewMut, op::Reader, os,
-};
+use crate::{Buffer, Dtype, Error, ErrorKind, Pipeline, Region, Result, Scratch, Sink, Source, os};
 
 /// How a run is watched, and what it does about interruptions and failures.
 #[derive(Debug, Clone, Default)]
@@ -136,7 +134,8 @@ pub fn run_with(
         todo: &todo,
         keeper: options.journal.map(|journal| {
             let mask = options.mask.map(Mask::source);
-            Keeper::new(journal, sources, mask, sink, &visits, options.check)
+            let tables = pipeline.columns().is_some();
+            Keeper::new(journal, sources, mask, sink, &visits, (options.check, tables))
         }),
         empty: options
             .skip_empty
@@ -336,7 +335,11 @@ impl Job<'_> {
         let mask = self.options.mask;
         let cover = mask.map_or(Ok(Cover::Inside), |mask| mask.cover(at.core, scratch))?;
         if let (Some(mask), Cover::Outside) = (mask, &cover) {
-            return Ok((mask.outside(at.core, scratch), Some(&self.counts.outside)));
+            let outside = match self.pipeline.columns() {
+                Some(columns) => Buffer::zeros(&[0, columns], Dtype::F64),
+                None => mask.outside(at.core, scratch),
+            };
+            return Ok((outside, Some(&self.counts.outside)));
         }
         let found = match &self.empty {
             Some(empty) => empty.look(reader, at.index, at.core, scratch)?,
@@ -352,7 +355,10 @@ impl Job<'_> {
             }
         };
         if let (Some(mask), Cover::Partly(inside)) = (mask, cover) {
-            mask.apply(&inside, &mut buffer);
+            match self.pipeline.columns() {
+                Some(_) => buffer = rows_inside(&inside, at.core, &buffer),
+                None => mask.apply(&inside, &mut buffer),
+            }
             scratch.give(inside);
         }
         Ok((buffer, skipped))
@@ -450,64 +456,5 @@ fn check_part(range: &Range<u64>, count: u64, journal: Option<&Journal>) -> Resu
             "the journal is that of chunks {own:?}, the run of chunks {range:?}; legal: the same"
         ))),
         _ => Ok(()),
-    }
-}
-
-/// A halo cache for each source that gains by one, the budget shared evenly.
-fn caches<'a>(
-    plan: &'a Plan,
-    todo: &'a Todo,
-    visits: &[Visit],
-    sources: &[&'a dyn Source],
-) -> Vec<Option<HaloCache<'a>>> {
-    let share = plan.memory.halo_cache / sources.len().max(1) as u64;
-    (0..sources.len())
-        .map(|i| {
-            let mut reads = visits.iter().filter(|v| v.node == Input::Source(i));
-            // Two steps that read one source need different regions: that one goes without.
-            match (reads.next(), reads.next()) {
-                (Some(visit), None) => {
-                    HaloCache::new(sources[i], &plan.grid, todo, &visit.footprint, share)
-                }
-                _ => None,
-            }
-        })
-        .collect()
-}
-
-/// Reads for one chunk, through the caches.
-struct ChunkReader<'a> {
-    number: u64,
-    sources: &'a [&'a dyn Source],
-    caches: &'a [Option<HaloCache<'a>>],
-    plain: &'a AtomicU64,
-}
-
-impl Reader for ChunkReader<'_> {
-    fn borrow(&self, source: usize, region: &Region) -> Option<View<'_>> {
-        self.sources[source].borrow(region)
-    }
-
-    fn read(
-        &self,
-        source: usize,
-        region: &Region,
-        out: ViewMut<'_>,
-        scratch: &mut Scratch,
-    ) -> Result<()> {
-        match self.caches.get(source).and_then(Option::as_ref) {
-            Some(cache) => cache.read(self.number, region, out, scratch),
-            None => {
-                let info = self.sources[source].info();
-                let voxels = match &info.storage {
-                    None => region.voxels(),
-                    Some(storage) => (0..region.ndim())
-                        .map(|a| stored_span(&region.range(a), storage.chunk[a], info.shape[a]))
-                        .product(),
-                };
-                self.plain.fetch_add(voxels * info.dtype.size() as u64, Ordering::Relaxed);
-                self.sources[source].read(region, out, scratch)
-            }
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Where voxels come from and where they go: the traits that every format implements.
 
-use super::{Scratch, View, ViewMut, VolumeInfo};
+use super::{Buffer, Scratch, View, ViewMut, VolumeInfo};
 use crate::{Error, Result, geometry::Region};
 
 /// A volume that can be read by region, from many threads at once.
@@ -53,7 +53,7 @@ pub trait Sink: Send + Sync {
     /// Shape, dtype, axes, storage of what is being written.
     fn info(&self) -> &VolumeInfo;
 
-    /// Writes `data` to `region`.
+    /// Writes `data` to `region`: its voxels, or the table that an op made of it.
     ///
     /// # Errors
     /// I/O; names the file.
@@ -77,6 +77,15 @@ pub trait Sink: Send + Sync {
     fn read_back(&self, region: &Region, out: ViewMut<'_>, scratch: &mut Scratch) -> Result<()> {
         let _ = (region, out, scratch);
         Err(Error::unsupported("this output cannot be read back"))
+    }
+
+    /// The table that was written to `region`, where tables are written and not voxels.
+    ///
+    /// # Errors
+    /// As [`read_back`](Self::read_back).
+    fn read_table(&self, region: &Region) -> Result<Buffer> {
+        let _ = region;
+        Err(Error::unsupported("this output holds no tables"))
     }
 
     /// Marks the output complete. Called once, after every region was written.

@@ -1,0 +1,415 @@
+//! Tables of chunks, one behind the other in a file, as they come.
+//!
+//! A header tells the columns. Each chunk's table is a head with a checksum, and the rows. A run
+//! that is killed while it writes leaves a torn table at the end, which is dropped; of two tables
+//! of one chunk the later stands.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use twox_hash::XxHash3_64;
+
+use crate::{
+    Buffer, ChunkGrid, Dtype, Error, Region, Result, Scratch, Sink, View, VolumeInfo, digest, os,
+};
+
+const MAGIC: [u8; 8] = *b"volspool";
+/// Of the form below. A change is a new number.
+const VERSION: u32 = 1;
+/// Magic, version, columns.
+const HEAD: u64 = 16;
+/// Chunk, rows, digest of the rows, checksum of these three: eight bytes each.
+const TABLE: usize = 32;
+
+/// What the chunks of one grid found: a [`Sink`] for pipelines that make tables, in a file.
+///
+/// ```
+/// use volchunk::{Buffer, ChunkGrid, Dtype, Region, Scratch, Sink, Spool, VolumeInfo, sweep};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("0.spool");
+/// let grid = ChunkGrid::new(&[4, 4], &[2, 4])?;
+/// let spool = Spool::open(&path, VolumeInfo::new(&[4, 4], Dtype::U8), &grid, 3, false)?;
+/// let write = |at: [u64; 2], rows: &[f64]| {
+///     let table = Buffer::from_slice(&[rows.len() as u64 / 3, 3], rows);
+///     spool.write(&Region::new(at, [2, 4]), table.view(), &mut Scratch::new())
+/// };
+/// write([2, 0], &[3.0, 0.0, 0.5])?;
+/// write([0, 0], &[1.0, 2.0, 0.7, 1.0, 0.0, 0.9])?;
+/// let mut rows = Vec::new();
+/// sweep(&[&spool], 1 << 20, &mut |sorted| Ok(rows.extend_from_slice(sorted)))?;
+/// assert_eq!(rows, [1.0, 0.0, 0.9, 1.0, 2.0, 0.7, 3.0, 0.0, 0.5]);
+/// # Ok::<(), volchunk::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Spool {
+    path: PathBuf,
+    file: File,
+    info: VolumeInfo,
+    grid: ChunkGrid,
+    columns: u64,
+    durable: bool,
+    /// Whether the file goes with it.
+    temporary: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Where the next table goes.
+    end: u64,
+    /// For each chunk, where its rows begin and how many there are.
+    tables: HashMap<u64, (u64, u64)>,
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        if self.temporary {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Spool {
+    /// Goes on with the file at `path`, or begins it. Tables have `columns` columns, the first of
+    /// which are coordinates; `info` is the volume of the grid's domain. Where `durable`, a table is
+    /// on the disk when it is written.
+    ///
+    /// # Errors
+    /// A file that is no spool, or one of other columns; I/O.
+    pub fn open(
+        path: &Path,
+        info: VolumeInfo,
+        grid: &ChunkGrid,
+        columns: u64,
+        durable: bool,
+    ) -> Result<Self> {
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        Self::new(path, file, info, grid, columns, durable, true)
+    }
+
+    /// The tables that a run has left at `path`. Nothing can be added to them.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn read(path: &Path, info: VolumeInfo, grid: &ChunkGrid, columns: u64) -> Result<Self> {
+        Self::new(path, File::open(path), info, grid, columns, false, false)
+    }
+
+    /// A new one, under a name of its own in the system's folder for temporary files, gone when it is
+    /// dropped.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn temporary(info: VolumeInfo, grid: &ChunkGrid, columns: u64) -> Result<Self> {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("volchunk-{}-{number}.spool", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        // Left by a process of that number that was killed.
+        let _ = fs::remove_file(&path);
+        let file = File::options().read(true).write(true).create_new(true).open(&path);
+        let mut spool = Self::new(&path, file, info, grid, columns, false, true)?;
+        spool.temporary = true;
+        Ok(spool)
+    }
+
+    fn new(
+        path: &Path,
+        file: std::io::Result<File>,
+        info: VolumeInfo,
+        grid: &ChunkGrid,
+        columns: u64,
+        durable: bool,
+        writes: bool,
+    ) -> Result<Self> {
+        let fail = |e| Error::io(format_args!("opening {}", path.display()), e);
+        let file = file.map_err(fail)?;
+        let length = file.metadata().map_err(fail)?.len();
+        let mut head = [0; HEAD as usize];
+        head[..8].copy_from_slice(&MAGIC);
+        head[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        head[12..].copy_from_slice(&(columns as u32).to_le_bytes());
+        if length < HEAD && writes {
+            // Torn at its first write, or new.
+            os::write_all_at(&file, &head, 0).map_err(fail)?;
+        } else {
+            let mut found = [0; HEAD as usize];
+            os::read_exact_at(&file, &mut found, 0).map_err(fail)?;
+            if found != head {
+                return Err(Error::data(format!(
+                    "{} does not hold tables of {columns} columns of this version of volchunk",
+                    path.display()
+                )));
+            }
+        }
+        let state = scan(&file, length.max(HEAD), columns, grid.len()).map_err(fail)?;
+        if writes {
+            file.set_len(state.end).map_err(fail)?;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            info,
+            grid: grid.clone(),
+            columns,
+            durable,
+            temporary: false,
+            state: Mutex::new(state),
+        })
+    }
+
+    /// The chunks whose tables these are.
+    pub fn grid(&self) -> &ChunkGrid {
+        &self.grid
+    }
+
+    /// Columns of the tables.
+    pub fn columns(&self) -> u64 {
+        self.columns
+    }
+
+    /// Rows of chunk `number`; None where it has no table.
+    pub fn rows(&self, number: u64) -> Option<u64> {
+        self.lock().tables.get(&number).map(|&(_, rows)| rows)
+    }
+
+    /// The table of chunk `number`; None where there is none.
+    ///
+    /// # Errors
+    /// I/O; rows that are not what was written.
+    pub fn table(&self, number: u64) -> Result<Option<Buffer>> {
+        let Some((place, rows)) = self.lock().tables.get(&number).copied() else { return Ok(None) };
+        let fail = |e| Error::io(format_args!("reading {}", self.path.display()), e);
+        let mut head = [0; TABLE];
+        os::read_exact_at(&self.file, &mut head, place - TABLE as u64).map_err(fail)?;
+        let mut table = Buffer::zeros(&[rows, self.columns], Dtype::F64);
+        os::read_exact_at(&self.file, table.bytes_mut(), place).map_err(fail)?;
+        if cfg!(target_endian = "big") {
+            table.bytes_mut().chunks_exact_mut(8).for_each(<[u8]>::reverse);
+        }
+        match u64_at(&head, 16) == digest(&table) {
+            true => Ok(Some(table)),
+            false => Err(Error::data(format!(
+                "{}: the rows of chunk {number} are not what was written",
+                self.path.display()
+            ))),
+        }
+    }
+
+    /// The chunk whose core lies at `place` of the grid's domain.
+    fn number_at(&self, place: &Region) -> u64 {
+        let index: crate::Coords =
+            place.start().iter().zip(self.grid.chunk_shape()).map(|(at, c)| at / c).collect();
+        self.grid.number_of(&index)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The tables of a file, up to the first that is torn or of no chunk.
+fn scan(file: &File, length: u64, columns: u64, chunks: u64) -> std::io::Result<State> {
+    let mut state = State { end: HEAD, tables: HashMap::new() };
+    let mut window = Window { file, length, start: 0, bytes: Vec::new() };
+    while let Some(head) = window.at(state.end)? {
+        let (number, rows) = (u64_at(&head, 0), u64_at(&head, 8));
+        let place = state.end + TABLE as u64;
+        let bytes = rows.checked_mul(columns).and_then(|n| n.checked_mul(8));
+        let stop = bytes.and_then(|bytes| place.checked_add(bytes)).filter(|&s| s <= length);
+        let Some(stop) = stop.filter(|_| check(&head) == u64_at(&head, 24) && number < chunks)
+        else {
+            break;
+        };
+        state.tables.insert(number, (place, rows));
+        state.end = stop;
+    }
+    Ok(state)
+}
+
+/// Heads read many at a time, where tables are small.
+struct Window<'a> {
+    file: &'a File,
+    length: u64,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window<'_> {
+    fn at(&mut self, place: u64) -> std::io::Result<Option<[u8; TABLE]>> {
+        const AHEAD: u64 = 1 << 16;
+        if self.length.saturating_sub(place) < TABLE as u64 {
+            return Ok(None);
+        }
+        let has = |range: Range<u64>| {
+            range.start >= self.start && range.end <= self.start + self.bytes.len() as u64
+        };
+        if !has(place..place + TABLE as u64) {
+            self.bytes.resize(AHEAD.min(self.length - place) as usize, 0);
+            os::read_exact_at(self.file, &mut self.bytes, place)?;
+            self.start = place;
+        }
+        let mut head = [0; TABLE];
+        head.copy_from_slice(&self.bytes[(place - self.start) as usize..][..TABLE]);
+        Ok(Some(head))
+    }
+}
+
+fn check(head: &[u8; TABLE]) -> u64 {
+    XxHash3_64::oneshot(&head[..24])
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
+}
+
+impl Sink for Spool {
+    fn info(&self) -> &VolumeInfo {
+        &self.info
+    }
+
+    fn write(&self, region: &Region, data: View<'_>, _: &mut Scratch) -> Result<()> {
+        let &[rows, columns] = data.shape() else {
+            return Err(Error::argument(format!("a table of shape {:?}", data.shape())));
+        };
+        if columns != self.columns || data.dtype() != Dtype::F64 {
+            return Err(Error::argument(format!(
+                "a table of {columns} columns of {}; legal: {} of float64",
+                data.dtype(),
+                self.columns
+            )));
+        }
+        let mut table = Buffer::zeros(&[rows, columns], Dtype::F64);
+        table.view_mut().copy_from(&data);
+        let number = self.number_at(region);
+        let mut head = [0; TABLE];
+        for (k, word) in [number, rows, digest(&table)].into_iter().enumerate() {
+            head[8 * k..8 * k + 8].copy_from_slice(&word.to_le_bytes());
+        }
+        let sum = check(&head);
+        head[24..].copy_from_slice(&sum.to_le_bytes());
+        if cfg!(target_endian = "big") {
+            table.bytes_mut().chunks_exact_mut(8).for_each(<[u8]>::reverse);
+        }
+        let fail = |e| Error::io(format_args!("writing {}", self.path.display()), e);
+        // One at a time: what a failed write left, the next one covers.
+        let mut state = self.lock();
+        let place = state.end + TABLE as u64;
+        os::write_all_at(&self.file, &head, state.end).map_err(fail)?;
+        os::write_all_at(&self.file, table.bytes(), place).map_err(fail)?;
+        if self.durable {
+            self.file.sync_data().map_err(fail)?;
+        }
+        state.end = place + table.bytes().len() as u64;
+        state.tables.insert(number, (place, rows));
+        Ok(())
+    }
+
+    fn stored_bytes(&self, region: &Region) -> Result<u64> {
+        let rows = self.rows(self.number_at(region));
+        Ok(rows.map_or(0, |rows| TABLE as u64 + rows * self.columns * 8))
+    }
+
+    fn read_table(&self, region: &Region) -> Result<Buffer> {
+        let number = self.number_at(region);
+        self.table(number)?.ok_or_else(|| {
+            Error::data(format!("{} has no table of chunk {number}", self.path.display()))
+        })
+    }
+
+    fn finish(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep;
+
+    fn table(rows: &[f64]) -> Buffer {
+        Buffer::from_slice(&[rows.len() as u64, 1], rows)
+    }
+
+    fn open(path: &Path) -> Spool {
+        let grid = ChunkGrid::new(&[40], &[4]).unwrap();
+        Spool::open(path, VolumeInfo::new(&[40], Dtype::U8), &grid, 1, false).unwrap()
+    }
+
+    fn put(spool: &Spool, number: u64, rows: &[f64]) {
+        let region = spool.grid().chunk(number).core;
+        spool.write(&region, table(rows).view(), &mut Scratch::new()).unwrap();
+    }
+
+    /// Wherever the file is cut, what was whole stands, and what was torn is written anew.
+    #[test]
+    fn torn_tables_are_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0.spool");
+        let whole = {
+            let spool = open(&path);
+            put(&spool, 3, &[12.0, 13.0]);
+            put(&spool, 0, &[]);
+            put(&spool, 9, &[37.0]);
+            fs::read(&path).unwrap()
+        };
+        let ends = [HEAD, 16 + 32 + 16, 16 + 32 + 16 + 32, whole.len() as u64];
+        for cut in 0..=whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let spool = open(&path);
+            let left = ends.iter().filter(|&&e| e <= cut as u64).count().saturating_sub(1);
+            let expected = [Some(2), Some(0), Some(1)];
+            let expected = expected.iter().enumerate().map(|(k, r)| r.filter(|_| k < left));
+            assert_eq!([3, 0, 9].map(|n| spool.rows(n)).to_vec(), expected.collect::<Vec<_>>());
+            put(&spool, 9, &[36.0, 38.0]);
+            drop(spool);
+            assert_eq!(open(&path).table(9).unwrap().unwrap().as_slice::<f64>(), [36.0, 38.0]);
+        }
+    }
+
+    #[test]
+    fn damage_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0.spool");
+        put(&open(&path), 2, &[8.5]);
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let spool = open(&path);
+        assert!(spool.table(2).unwrap_err().to_string().contains("chunk 2"));
+        let other = ChunkGrid::new(&[40], &[4]).unwrap();
+        let info = VolumeInfo::new(&[40], Dtype::U8);
+        let error = Spool::open(&path, info.clone(), &other, 2, false).unwrap_err();
+        assert!(error.to_string().contains("2 columns"));
+        fs::write(&path, b"something else entirely").unwrap();
+        assert!(Spool::read(&path, info, &other, 1).is_err());
+    }
+
+    #[test]
+    fn a_temporary_one_leaves_nothing() {
+        let grid = ChunkGrid::new(&[40], &[4]).unwrap();
+        let spool = Spool::temporary(VolumeInfo::new(&[40], Dtype::U8), &grid, 1).unwrap();
+        let path = spool.path.clone();
+        assert!(path.exists());
+        for n in 0..10 {
+            put(&spool, n, &[4.0 * n as f64]);
+        }
+        let mut rows = 0;
+        let count = &mut |batch: &[f64]| {
+            rows += batch.len();
+            Ok(())
+        };
+        sweep(&[&spool], 1, count).unwrap();
+        assert_eq!(rows, 10);
+        drop(spool);
+        assert!(!path.exists());
+    }
+}

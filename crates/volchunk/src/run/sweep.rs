@@ -1,0 +1,211 @@
+//! The tables of all chunks as one, in an order that does not depend on the grid.
+
+use std::ops::Range;
+
+use super::spool::Spool;
+use crate::{ChunkGrid, Error, Region, Result};
+
+/// Hands over the rows of all chunks of one grid, which `spools` hold together, in raster order: by
+/// their first column, then the second, and so on. `each` gets them in pieces, one behind the other,
+/// of about `memory` bytes at most: smaller pieces read tables several times, a table as long as its
+/// chunk's rows at once.
+///
+/// Returns the number of rows.
+///
+/// # Errors
+/// No spool, or spools of several grids; a chunk without a table; damage; what `each` returns; I/O.
+pub fn sweep(
+    spools: &[&Spool],
+    memory: u64,
+    each: &mut dyn FnMut(&[f64]) -> Result<()>,
+) -> Result<u64> {
+    let Some((first, others)) = spools.split_first() else {
+        return Err(Error::argument("there is no table to go through"));
+    };
+    let same = |s: &&Spool| s.grid() == first.grid() && s.columns() == first.columns();
+    if !others.iter().all(same) {
+        return Err(Error::argument("the tables are those of several grids; legal: of one"));
+    }
+    let grid = first.grid();
+    let mut sweep =
+        Sweep { spools, grid, columns: first.columns() as usize, memory, each, rows: 0 };
+    if grid.is_empty() {
+        return Ok(0);
+    }
+    if grid.ndim() == 0 || sweep.columns < grid.ndim() {
+        return Err(Error::argument("tables without a coordinate for each axis"));
+    }
+    for i in 0..grid.counts()[0] {
+        let layer = grid.core_range(0, i);
+        sweep.visit(&grid.domain().with_range(0, layer), 0)?;
+    }
+    Ok(sweep.rows)
+}
+
+struct Sweep<'a> {
+    spools: &'a [&'a Spool],
+    grid: &'a ChunkGrid,
+    columns: usize,
+    memory: u64,
+    each: &'a mut dyn FnMut(&[f64]) -> Result<()>,
+    rows: u64,
+}
+
+impl Sweep<'_> {
+    /// Hands over the rows in `region`, which is one voxel long on every axis before `axis`, and
+    /// whole on every axis behind it.
+    fn visit(&mut self, region: &Region, axis: usize) -> Result<()> {
+        let chunks = self.chunks(region);
+        let mut rows = 0u64;
+        for number in chunks.clone() {
+            rows = rows.saturating_add(self.holder(number)?.1);
+        }
+        // The rows, their order, and the sorted rows.
+        let bytes = rows.saturating_mul(16 * self.columns as u64 + 8);
+        let n = region.shape()[axis];
+        if bytes > self.memory && n > 1 {
+            // In as many parts as are needed; rows crowd, so that some are divided again.
+            let parts = bytes.div_ceil(self.memory.max(1)).clamp(2, n);
+            let length = n.div_ceil(parts);
+            let range = region.range(axis);
+            for start in range.clone().step_by(length as usize) {
+                let part = start..(start + length).min(range.end);
+                self.visit(&region.with_range(axis, part), axis)?;
+            }
+            return Ok(());
+        }
+        if bytes > self.memory && axis + 1 < region.ndim() {
+            return self.visit(region, axis + 1);
+        }
+        let mut found = Vec::new();
+        for number in chunks {
+            let (spool, _) = self.holder(number)?;
+            let Some(table) = spool.table(number)? else { continue };
+            let rows = table.as_slice::<f64>().chunks_exact(self.columns);
+            found.extend(rows.filter(|row| contains(region, row)).flatten());
+        }
+        self.hand_over(&found)
+    }
+
+    fn hand_over(&mut self, rows: &[f64]) -> Result<()> {
+        let row = |i: usize| &rows[i * self.columns..(i + 1) * self.columns];
+        let mut order: Vec<usize> = (0..rows.len() / self.columns).collect();
+        order.sort_unstable_by(|&a, &b| {
+            let pairs = row(a).iter().zip(row(b));
+            pairs.map(|(x, y)| x.total_cmp(y)).find(|o| o.is_ne()).unwrap_or(a.cmp(&b))
+        });
+        let sorted: Vec<f64> = order.iter().flat_map(|&i| row(i)).copied().collect();
+        self.rows += order.len() as u64;
+        (self.each)(&sorted)
+    }
+
+    /// The spool that has the table of chunk `number`, and the table's rows.
+    fn holder(&self, number: u64) -> Result<(&Spool, u64)> {
+        let found = self.spools.iter().find_map(|spool| Some((*spool, spool.rows(number)?)));
+        found.ok_or_else(|| {
+            Error::data(format!("chunk {:?} has no table", &self.grid.index_of(number)[..]))
+        })
+    }
+
+    /// The numbers of the chunks whose cores touch `region`, in C order.
+    fn chunks(&self, region: &Region) -> impl Iterator<Item = u64> + Clone + use<> {
+        let grid = self.grid;
+        let span = |a: usize| -> Range<u64> {
+            let (first, chunk) = (grid.domain().start()[a], grid.chunk_shape()[a]);
+            let range = region.range(a);
+            (range.start - first) / chunk..(range.end - first).div_ceil(chunk)
+        };
+        let spans: Vec<Range<u64>> = (0..grid.ndim()).map(span).collect();
+        let counts = grid.counts().to_vec();
+        let total: u64 = spans.iter().map(|s| s.end - s.start).product();
+        (0..total).map(move |mut k| {
+            let (mut number, mut step) = (0, 1);
+            for (span, count) in spans.iter().zip(&counts).rev() {
+                let n = span.end - span.start;
+                number += (span.start + k % n) * step;
+                step *= count;
+                k /= n;
+            }
+            number
+        })
+    }
+}
+
+fn contains(region: &Region, row: &[f64]) -> bool {
+    region.ranges().zip(row).all(|(range, &at)| range.contains(&(at as u64)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Buffer, Dtype, Scratch, Sink, VolumeInfo};
+
+    proptest! {
+        /// Whatever the grid, the parts and the memory, the rows come as a sort of all of them.
+        #[test]
+        fn rows_come_in_raster_order(
+            shape in prop::collection::vec(1u64..9, 1..4),
+            chunk in 1u64..6,
+            places in prop::collection::vec((prop::num::u64::ANY, 0u8..4), 0..40),
+            parts in 1u64..4,
+            memory in prop_oneof![Just(0u64), 1u64..2000],
+        ) {
+            let ndim = shape.len();
+            let grid = ChunkGrid::new(&shape, &vec![chunk; ndim]).unwrap();
+            let columns = ndim as u64 + 1;
+            let info = VolumeInfo::new(&shape, Dtype::U8);
+            let spools: Vec<Spool> = (0..parts)
+                .map(|_| Spool::temporary(info.clone(), &grid, columns).unwrap())
+                .collect();
+            let mut rows: Vec<Vec<f64>> = places
+                .iter()
+                .map(|&(mut place, value)| {
+                    let mut row: Vec<f64> = shape
+                        .iter()
+                        .map(|&n| {
+                            let at = place % n;
+                            place /= n;
+                            at as f64
+                        })
+                        .collect();
+                    row.push(f64::from(value));
+                    row
+                })
+                .collect();
+            for number in 0..grid.len() {
+                let core = grid.chunk(number).core;
+                let own: Vec<f64> =
+                    rows.iter().filter(|row| contains(&core, row)).flatten().copied().collect();
+                let table = Buffer::from_slice(&[own.len() as u64 / columns, columns], &own);
+                spools[(number % parts) as usize]
+                    .write(&core, table.view(), &mut Scratch::new())
+                    .unwrap();
+            }
+            rows.sort_by(|a, b| a.partial_cmp(b).unwrap());
+            let mut swept = Vec::new();
+            let spools: Vec<&Spool> = spools.iter().collect();
+            let count = sweep(&spools, memory, &mut |batch| {
+                swept.extend_from_slice(batch);
+                Ok(())
+            });
+            prop_assert_eq!(count.unwrap(), rows.len() as u64);
+            prop_assert_eq!(swept, rows.concat());
+        }
+    }
+
+    #[test]
+    fn a_missing_chunk_is_named() {
+        let grid = ChunkGrid::new(&[4, 4], &[2, 2]).unwrap();
+        let info = VolumeInfo::new(&[4, 4], Dtype::U8);
+        let spool = Spool::temporary(info, &grid, 3).unwrap();
+        let empty = Buffer::zeros(&[0, 3], Dtype::F64);
+        for number in [0, 1, 3] {
+            let core = grid.chunk(number).core;
+            spool.write(&core, empty.view(), &mut Scratch::new()).unwrap();
+        }
+        let error = sweep(&[&spool], 1 << 20, &mut |_| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("[1, 0]"), "{error}");
+    }
+}
