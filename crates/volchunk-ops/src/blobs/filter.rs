@@ -24,7 +24,7 @@ use crate::Simd;
 /// the first-level cache.
 const SEGMENT: usize = 64;
 /// Rows that are made together.
-const BATCH: usize = 8;
+const BATCH: usize = 16;
 /// Bytes of the ring that a group of planes may take.
 const RING: usize = 640 << 10;
 /// Planes that are made together, at least and at most. For each of them, fewer input rows are read
