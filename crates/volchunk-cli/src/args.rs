@@ -73,7 +73,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Find blobs, such as cells, in a whole volume, and write a table of them
     #[command(after_help = DETECT)]
-    Detect(DetectArgs),
+    Detect(Box<DetectArgs>),
     /// Write a volume in another format, or another storage, without an op
     #[command(
         after_help = "Example: volchunk convert scan/ scan.zarr --voxel-size 5,2,2 --pyramid"

@@ -12,7 +12,7 @@ use crate::{
 /// The output itself, or what waits to become it.
 pub(crate) enum Store {
     Volume(Box<dyn Sink>),
-    Table(Spool),
+    Table(Box<Spool>),
 }
 
 impl Store {
@@ -23,14 +23,14 @@ impl Store {
                 let (output, info) = (&prepared.config.output, &prepared.plan.output);
                 Self::Volume(resume(output, info, &prepared.create_options(durable)?)?)
             }
-            Target::Table(_) => Self::Table(open_spool(prepared, part, durable)?),
+            Target::Table(_) => Self::Table(Box::new(open_spool(prepared, part, durable)?)),
         })
     }
 
     pub(crate) fn sink(&self) -> &dyn Sink {
         match self {
             Self::Volume(sink) => &**sink,
-            Self::Table(spool) => spool,
+            Self::Table(spool) => &**spool,
         }
     }
 }
@@ -40,13 +40,12 @@ pub(crate) fn complete(prepared: &Prepared, stores: &[Store]) -> Result<Option<W
     let spools: Vec<&Spool> = stores
         .iter()
         .filter_map(|store| match store {
-            Store::Table(spool) => Some(spool),
+            Store::Table(spool) => Some(&**spool),
             Store::Volume(_) => None,
         })
         .collect();
     match (prepared.config.target, stores.first()) {
         (Target::Table(_), _) => table::write_table(prepared, &spools).map(Some),
-        // Every part of a volume is written to the same files.
         (Target::Volume(_), Some(store)) => store.sink().finish().map(|()| None),
         (Target::Volume(_), None) => Ok(None),
     }

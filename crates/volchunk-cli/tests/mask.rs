@@ -339,7 +339,7 @@ fn the_program_masks() {
     let other = volume(&[20, 30], Dtype::U8, 0.0, &[vec![(0, 9), (2, 11)]], 5);
     std::fs::remove_dir_all(dir.path("mask.zarr")).unwrap();
     stored(&dir.path("mask.zarr"), &other, &[7, 9]);
-    run(&[&["out.npy"], &masked[..]].concat()).refused(1, &["the mask mask.zarr changed"]);
+    run(&[&["out.npy"], &masked[..]].concat()).refused(1, &["mask.zarr changed since it was made"]);
     drop(input);
 }
 

@@ -97,7 +97,7 @@ fn another_job_is_refused_with_what_differs() {
         let text = dir.call(&any).done().stdout;
         assert!(text.contains("in 8 chunks of 8 × 16 × 16"), "{text}");
         interrupted_again(&dir, output);
-        refused(&run("in.zarr", output, &[]), &["the input in.zarr changed since it was begun"]);
+        refused(&run("in.zarr", output, &[]), &["in.zarr changed since it was begun"]);
     }
 }
 

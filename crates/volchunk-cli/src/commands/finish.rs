@@ -9,7 +9,7 @@ use super::run::{before, unfinished};
 use crate::{
     args::FinishArgs,
     asked::Asked,
-    config::Limits,
+    config::{Limits, Target},
     journals::{Kept, journals, open_journal},
     output::print,
     prepare::prepare,
@@ -58,7 +58,11 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
     let mut reports = Vec::new();
     for part in (0..of).map(|index| Part { index, of }) {
         let journal = open_journal(output, head, Some(part), false)?;
-        let store = Store::open(&prepared, Some(part), false)?;
+        // Every part of a volume is in the same files, a table's each in its own.
+        if stores.is_empty() || matches!(prepared.config.target, Target::Table(_)) {
+            stores.push(Store::open(&prepared, Some(part), false)?);
+        }
+        let Some(store) = stores.last() else { continue };
         let mask = prepared.selected.mask(prepared.pipeline.output())?;
         let options = RunOptions {
             mask: mask.as_ref(),
@@ -73,7 +77,6 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
             volchunk::run_with(plan, pipeline, &[&*prepared.source], store.sink(), &options)
                 .map_err(|e| unfinished(e, prepared.config.target, output))?;
         reports.push(report);
-        stores.push(store);
     }
     complete(&prepared, &stores).map_err(|e| unfinished(e, prepared.config.target, output))?;
     drop(whole);

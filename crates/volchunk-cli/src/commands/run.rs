@@ -34,12 +34,6 @@ pub(crate) struct Manner<'a> {
 }
 
 impl<'a> Manner<'a> {
-    /// The manner of a command without flags for it.
-    pub(crate) fn plain(quiet: bool, cancel: &'a AtomicBool) -> Self {
-        let wanted = Wanted::default();
-        Self { wanted, quiet, retries: 0, keep_going: false, durable: false, cancel }
-    }
-
     pub(crate) fn from_args(args: &args::Manner, cancel: &'a AtomicBool) -> Result<Self> {
         let part = args.part.as_deref().map(parse_part).transpose()?;
         Ok(Self {
