@@ -3,7 +3,8 @@
 //! Raw arguments become a checked config, a config and its input a prepared job, and a
 //! command carries that out. [`program`] is all of the program; [`call`] is the same for a caller
 //! that has its own signals and threads. [`PlanReport`] and [`parse_bytes`] serve callers that
-//! make jobs of their own, so that these read and say the same; [`Asked`] keeps journals for them.
+//! make jobs of their own, so that these read and say the same; [`Asked`] keeps journals for them, and
+//! [`BlobRows`] makes their tables.
 
 mod args;
 mod asked;
@@ -44,6 +45,7 @@ pub use job::FunctionRecord;
 pub use report::{PlanReport, format_name};
 pub use selection::voxel;
 pub use start::Wanted;
+pub use table::BlobRows;
 use volchunk::{Error, ErrorKind, Result};
 
 /// How a call of the program ended.

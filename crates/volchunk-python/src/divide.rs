@@ -96,6 +96,8 @@ impl Divide {
         let voxels = roi.as_ref().map_or(output.voxels(), Region::voxels);
         let overhead = |info: &VolumeInfo| match format {
             Some(format) => write_overhead(format, info, &CreateOptions::default()),
+            // A table takes no room beside itself.
+            None if pipeline.columns().is_some() => Ok(0),
             None => Ok(piece_bytes(info)),
         };
         plan(&PlanRequest {

@@ -4,7 +4,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
     thread,
@@ -40,10 +40,10 @@ use crate::{
 pub(crate) struct Job {
     source: Arc<dyn volchunk::Source>,
     /// As text, every key written out.
-    ops: Vec<String>,
-    pipeline: Pipeline,
+    pub(crate) ops: Vec<String>,
+    pub(crate) pipeline: Pipeline,
     selected: Selected,
-    plan: Plan,
+    pub(crate) plan: Plan,
     path: Option<PathBuf>,
 }
 
@@ -239,6 +239,18 @@ impl Job {
         options: RunOptions<'_>,
         watch: &Watch,
     ) -> PyResult<Report> {
+        self.carry_out_and(py, sink, options, watch, |_| Ok(()))
+    }
+
+    /// The same, and then `finish`, which is to end soon once what it gets is set.
+    pub(crate) fn carry_out_and(
+        &self,
+        py: Python<'_>,
+        sink: &dyn Sink,
+        options: RunOptions<'_>,
+        watch: &Watch,
+        finish: impl FnOnce(&AtomicBool) -> volchunk::Result<()> + Send,
+    ) -> PyResult<Report> {
         let run = Running::begin()?;
         let done = AtomicU64::new(0);
         let count = |p: Progress| done.store(p.chunks_done, Ordering::Relaxed);
@@ -256,7 +268,9 @@ impl Job {
                 py.detach(|| {
                     let found = self.found(control)?;
                     let pipeline = found.as_ref().unwrap_or(&self.pipeline);
-                    run_with(&self.plan, pipeline, &[&*self.source], sink, &options)
+                    let report = run_with(&self.plan, pipeline, &[&*self.source], sink, &options)?;
+                    finish(&run.stop)?;
+                    Ok(report)
                 })
             })
         };
@@ -297,7 +311,7 @@ impl Job {
 /// Who is told of a run.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-struct Watch {
+pub(crate) struct Watch {
     /// Called with the number of chunks that are done.
     progress: Option<Py<PyAny>>,
     /// Called when the run is to stop, for chunks under way that can be cut short.
@@ -317,7 +331,7 @@ impl Watch {
     }
 }
 
-fn parse(ops: &[String]) -> PyResult<Vec<OpSpec>> {
+pub(crate) fn parse(ops: &[String]) -> PyResult<Vec<OpSpec>> {
     ops.iter().map(|t| OpSpec::parse(t)).collect::<volchunk::Result<_>>().map_err(to_python)
 }
 

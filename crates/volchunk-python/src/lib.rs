@@ -4,6 +4,7 @@
 //! shapes; `error` turns the core's errors into Python's. Arrays pass as buffers, without a copy.
 
 mod array;
+mod blobs;
 mod divide;
 mod error;
 mod function;
@@ -27,6 +28,7 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use crate::{
+        blobs::detect,
         job::{Job, parse_bytes, result_info},
         keep::{Known, found},
         merge::{join_cores, merge_points, merged_lengths},

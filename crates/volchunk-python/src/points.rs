@@ -51,14 +51,14 @@ pub(crate) fn dedupe_points<'py>(
     done
 }
 
-/// What `allocate` returns for `rows`, filled by `fill`.
-fn filled<'py>(
+/// What `allocate` returns for `count`, filled by `fill`.
+pub(crate) fn filled<'py>(
     py: Python<'py>,
     allocate: &Bound<'py, PyAny>,
-    rows: usize,
+    count: usize,
     fill: impl FnOnce(&mut [f64]) + Send,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let object = allocate.call1((rows,))?;
+    let object = allocate.call1((count,))?;
     let mut out = Array::new(&object)?;
     let done = {
         // SAFETY: the caller made it for this call; nothing else knows of it yet.

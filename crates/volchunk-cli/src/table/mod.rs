@@ -1,5 +1,6 @@
 //! Tables: what chunks found waits in spools beside the output, until all of it is made one table.
 
+mod blobs;
 mod prune;
 
 use std::{
@@ -8,12 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use volchunk::{Buffer, Error, Plan, Result, Spool, digest, os, sweep};
-use volchunk_io::{BlobTable, Part, companion_path, create_table, partial_path};
-use volchunk_ops::Detector;
+pub use blobs::BlobRows;
+use volchunk::{Buffer, Error, Plan, Result, Spool, digest, os};
+use volchunk_io::{Part, companion_path, create_table, partial_path};
 
 use crate::prepare::Prepared;
-use prune::{Layout, Pruner};
 
 /// What became a table.
 #[derive(Debug, Clone, Copy)]
@@ -57,38 +57,15 @@ fn columns(plan: &Plan) -> Result<u64> {
 /// # Errors
 /// A chunk without a table; damage; I/O. The output is then not complete.
 pub(crate) fn write_table(prepared: &Prepared, spools: &[&Spool]) -> Result<Written> {
+    let blobs = BlobRows::new(&prepared.config.ops, &prepared.pipeline)?;
     let volume = prepared.pipeline.output();
-    let detector = detector(prepared)?;
-    let scales = &detector.scales;
-    let isotropic =
-        (0..scales.len()).all(|k| scales.sigmas(k).iter().all(|s| *s == scales.sigmas(k)[0]));
-    let mut table = BlobTable::new(&volume.axes, isotropic)?;
-    let mut info = table.info().clone();
+    let mut info = blobs.info().clone();
     // The archive of blobs tells the volume's size.
     let lengths: Vec<u64> = volume.spatial_axes().iter().map(|&a| volume.shape[a]).collect();
     info.attributes = Some(serde_json::json!({ "shape": lengths }));
     let mut writer = create_table(&prepared.config.output, &info)?;
-    let mut rows = Vec::new();
-    let mut write = |peaks: &mut Vec<f64>| {
-        rows.clear();
-        for peak in peaks.chunks_exact(volume.ndim() + 2) {
-            let (coordinates, found) = peak.split_at(volume.ndim());
-            table.push(coordinates, scales.sigmas(found[0] as usize), found[1], &mut rows);
-        }
-        peaks.clear();
-        writer.write(&rows)
-    };
-    let layout = Layout::new(volume, &detector)?;
-    let mut pruner = Pruner::new(&layout);
-    let mut kept = Vec::new();
     let free = prepared.plan.memory.cap.saturating_sub(os::resident_memory().unwrap_or(0));
-    // The rest is for the rows that are not decided yet.
-    let found = sweep(spools, free / 4, &mut |peaks| {
-        pruner.push(peaks, &mut kept)?;
-        write(&mut kept)
-    })?;
-    pruner.finish(&mut kept)?;
-    write(&mut kept)?;
+    let found = blobs.each(spools, free, &mut |rows| writer.write(rows))?;
     let rows = writer.finish()?;
     let output = &prepared.config.output;
     let path = digest_path(output);
@@ -128,15 +105,4 @@ fn digest_of(path: &Path) -> Result<u64> {
         digests.push(digest(&Buffer::from_slice(&[piece.len() as u64], &piece)));
     }
     Ok(digest(&Buffer::from_slice(&[digests.len() as u64], &digests)))
-}
-
-/// The detector at the end of the ops.
-fn detector(prepared: &Prepared) -> Result<Detector> {
-    let (steps, ops) = (prepared.pipeline.steps(), &prepared.config.ops);
-    let (Some(step), Some(spec)) = (steps.last(), ops.last()) else {
-        return Err(Error::argument("a job without ops makes no table"));
-    };
-    let detector = spec.detector(&step.op.inputs()[0].info)?;
-    detector
-        .ok_or_else(|| Error::argument(format!("op {} makes no table of blobs", step.op.name())))
 }

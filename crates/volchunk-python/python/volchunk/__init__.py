@@ -5,6 +5,7 @@
 - To prepare an image: `erosion`, `dilation`, `opening`, `closing`, `white_tophat`, `median_filter`,
   `highpass`, `unsharp_mask`, `denoise_tv_chambolle`, `rescale_percentile`,
   `rescale_local_percentile`.
+- `detect_blobs`: cells, or other blobs, as a table; the same whatever the chunks.
 - `map_overlap`, `map_points`: a function of yours on every chunk of a volume.
 - `merge_points`: the chunks' tables of points as one, without those that two chunks both found.
 - `probe`: how far a function looks, measured: the depth that it needs.
@@ -16,6 +17,7 @@
 - `volchunk.settings`: how many processes and threads, and how processes start.
 """
 
+from volchunk._detect import detect_blobs
 from volchunk._filters import gaussian_filter
 from volchunk._job import Plan, plan
 from volchunk._ops import (
@@ -58,6 +60,7 @@ __all__ = [
     "clip",
     "closing",
     "denoise_tv_chambolle",
+    "detect_blobs",
     "dilation",
     "downsample",
     "erosion",

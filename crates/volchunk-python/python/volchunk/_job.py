@@ -84,7 +84,7 @@ class Request:
         return _native.Job(self._image.source, work, divide)
 
 
-class _Ops:
+class OpsJob:
     """Ops, as text, on an image: what is asked for; `asked` are a `Request`'s."""
 
     def __init__(self, image: Image, ops: list[str], output: Output, **asked: Any) -> None:
@@ -99,7 +99,7 @@ class _Ops:
         output = self._output
         held = self._dtype.itemsize if output.is_fresh else output.held
         where = {"path": output.path, "unit": output.unit, "held": held}
-        return self.request.job(self._ops, **where, **changed)
+        return self.request.job(self._ops, **{**where, **changed})
 
 
 def function_work(
@@ -149,7 +149,7 @@ def run_ops(
         output, version=version, force=force, check=check, retries=retries, keep_going=keep_going
     )
     selection = Selection(mask, fill, skip_empty)
-    work = _Ops(source, ops, output, selection=selection, **asked)
+    work = OpsJob(source, ops, output, selection=selection, **asked)
     request = work.request
     record, settled = None, {}
     if output.path is not None:
@@ -246,7 +246,7 @@ def plan(
     function = None
     if depth is None:
         texts = [ops] if isinstance(ops, str) else list(ops)
-        job = _Ops(source, texts, output, **asked).job()
+        job = OpsJob(source, texts, output, **asked).job()
     else:
         if ops:
             raise ValueError(f"ops is {ops!r} and depth {depth!r}; legal: one of them")

@@ -12,6 +12,7 @@ __all__ = [
     "array_source",
     "dedupe_points",
     "default_axes",
+    "detect",
     "forget_all",
     "found",
     "join_cores",
@@ -144,3 +145,9 @@ def dedupe_points(
     threads: int,
     allocate: Callable[[int], npt.NDArray[Any]],
 ) -> npt.NDArray[Any]: ...
+def detect(
+    job: Job,
+    manner: Mapping[str, Any],
+    watch: _Watch,
+    allocate: Callable[[int], npt.NDArray[Any]],
+) -> tuple[list[tuple[str, str]], npt.NDArray[Any]]: ...
