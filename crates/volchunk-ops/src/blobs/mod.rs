@@ -164,8 +164,8 @@ impl Blobs {
     }
 
     /// In place of the peaks, the largest response of the region over all scales: a table of one
-    /// row and one column, or of no row where there is no response but NaN. Neither threshold nor
-    /// border count.
+    /// row, the first one of equal responses; of none where there is no response but NaN or −∞.
+    /// Neither threshold nor border count.
     #[must_use]
     pub fn maximum(self) -> Self {
         Self { maximum: true, ..self }
@@ -175,11 +175,6 @@ impl Blobs {
     #[must_use]
     pub fn with_simd(self, simd: Simd) -> Self {
         Self { simd, ..self }
-    }
-
-    /// Columns of the table that stands for the first output.
-    pub fn columns(&self) -> Option<usize> {
-        Some(if self.maximum { 1 } else { self.border.len() + 2 })
     }
 
     /// Axes z, y, x of `values`, 1 where the volume lacks one.
@@ -235,6 +230,7 @@ impl Blobs {
             return;
         }
         let mut peaks = Vec::new();
+        let place = |zyx: [usize; 3]| [0, 1, 2].map(|a| known[a].start + zyx[a] as u64);
         for z0 in (0..n[0]).step_by(layout.group) {
             let planes = z0..n[0].min(z0 + layout.group);
             for (k, filter) in self.filters.iter().enumerate() {
@@ -265,13 +261,16 @@ impl Blobs {
                     for k in 0..self.scales {
                         if self.maximum {
                             let row = &window.row_mut(cube, k, z, y)[wanted[2].clone()];
-                            found.largest(row);
+                            let value = peaks::largest(row);
+                            if let Some(x) = found.may_be_largest(value, row) {
+                                let x = wanted[2].start + x;
+                                found.set_largest(place([z, y, x]), k, value);
+                            }
                         } else {
                             let (at, xs) = ([k, z, y], wanted[2].clone());
                             window.peaks(self.simd, cube, at, xs, self.threshold, &mut peaks);
                             for &x in &peaks {
-                                let zyx = [0, 1, 2].map(|a| known[a].start + [z, y, x][a] as u64);
-                                found.push(zyx, k, window.value(cube, at, x));
+                                found.push(place([z, y, x]), k, window.value(cube, at, x));
                             }
                         }
                     }
@@ -320,12 +319,17 @@ impl Op for Blobs {
     fn scratch_bytes(&self, shape: &[u64]) -> u64 {
         let (layout, window) = self.sizes(shape);
         let filters = 4 * (layout.elements() + window.elements()) as u64;
-        let row = Found::ROW_BYTES + 8 * self.columns().unwrap_or(0) as u64;
+        let row = Found::ROW_BYTES + 8 * self.columns().unwrap_or(0);
         filters.saturating_add(self.most_rows(shape).saturating_mul(row))
     }
 
     fn keeps_constant(&self) -> bool {
-        true
+        // A largest response there is where there are no peaks, too.
+        !self.maximum
+    }
+
+    fn columns(&self) -> Option<u64> {
+        Some(self.border.len() as u64 + 2)
     }
 
     fn compute(
@@ -372,7 +376,7 @@ impl Op for Blobs {
             }
             scratch.give(memory);
         }
-        let table = if self.maximum { found.maximum(scratch) } else { found.table(scratch) };
+        let table = found.table(scratch);
         scratch.give(std::mem::replace(out, table));
         Ok(())
     }
