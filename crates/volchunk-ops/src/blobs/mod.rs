@@ -169,8 +169,8 @@ impl Blobs {
     }
 
     /// In place of the peaks, the largest response of the region over all scales: a table of one
-    /// row and one column, or of no row where there is no response but NaN. Neither threshold nor
-    /// border count.
+    /// row, the first one of equal responses; of none where there is no response but NaN or −∞.
+    /// Neither threshold nor border count.
     #[must_use]
     pub fn maximum(self) -> Self {
         Self { maximum: true, ..self }
@@ -241,6 +241,7 @@ impl Blobs {
             return;
         }
         let mut peaks = Vec::new();
+        let place = |zyx: [usize; 3]| [0, 1, 2].map(|a| known[a].start + zyx[a] as u64);
         for z0 in (0..n[0]).step_by(layout.group) {
             let planes = z0..n[0].min(z0 + layout.group);
             for (k, filter) in self.filters.iter().enumerate() {
@@ -271,13 +272,16 @@ impl Blobs {
                     for k in 0..self.scales {
                         if self.maximum {
                             let row = &window.row_mut(cube, k, z, y)[wanted[2].clone()];
-                            found.largest(row);
+                            let value = peaks::largest(row);
+                            if let Some(x) = found.may_be_largest(value, row) {
+                                let x = wanted[2].start + x;
+                                found.set_largest(place([z, y, x]), k, value);
+                            }
                         } else {
                             let (at, xs) = ([k, z, y], wanted[2].clone());
                             window.peaks(self.simd, cube, at, xs, self.threshold, &mut peaks);
                             for &x in &peaks {
-                                let zyx = [0, 1, 2].map(|a| known[a].start + [z, y, x][a] as u64);
-                                found.push(zyx, k, window.value(cube, at, x));
+                                found.push(place([z, y, x]), k, window.value(cube, at, x));
                             }
                         }
                     }
@@ -331,7 +335,12 @@ impl Op for Blobs {
     }
 
     fn keeps_constant(&self) -> bool {
-        true
+        // A largest response there is where there are no peaks, too.
+        !self.maximum
+    }
+
+    fn columns(&self) -> Option<u64> {
+        Some(self.border.len() as u64 + 2)
     }
 
     fn columns(&self) -> Option<u64> {
@@ -387,7 +396,7 @@ impl Op for Blobs {
             }
             scratch.give(memory);
         }
-        let table = if self.maximum { found.maximum(scratch) } else { found.table(scratch) };
+        let table = found.table(scratch);
         scratch.give(std::mem::replace(out, table));
         Ok(())
     }

@@ -138,6 +138,19 @@ impl Window {
     }
 }
 
+/// The largest of the values that are not NaN; −∞ where there is none.
+pub(super) fn largest(values: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (parts, rest) = values.as_chunks::<LANES>();
+    for part in parts {
+        for (lane, value) in lanes.iter_mut().zip(part) {
+            *lane = larger(*lane, *value);
+        }
+    }
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, b| larger(a, *b))
+}
+
 /// The voxels `xs` of a row that begins `by` elements behind.
 fn part<'a>(xs: &Range<usize>, row: &'a [f32], by: usize) -> &'a [f32] {
     &row[by + xs.start..][..xs.len()]

@@ -16,7 +16,6 @@ pub(super) struct Found<'a> {
     region: &'a Region,
     zyx: [Option<usize>; 3],
     rows: Vec<Row>,
-    largest: Option<f32>,
     /// Voxels from a place to the next, per axis.
     steps: Vec<u64>,
     /// Coordinates of the place searched, on the axes that are not spatial.
@@ -34,7 +33,7 @@ impl<'a> Found<'a> {
             steps[a - 1] = steps[a] * region.shape()[a];
         }
         let place = region.start().to_vec();
-        Self { region, zyx, rows: Vec::new(), largest: None, steps, place }
+        Self { region, zyx, rows: Vec::new(), steps, place }
     }
 
     /// Makes room for so many rows, so that none are moved later. Memory is not touched before it
@@ -61,21 +60,24 @@ impl<'a> Found<'a> {
         self.rows.push(Row { at, scale: scale as u32, value });
     }
 
-    /// Takes note of responses.
-    pub(super) fn largest(&mut self, values: &[f32]) {
-        let largest = values.iter().copied().filter(|v| !v.is_nan()).reduce(f32::max);
-        self.largest = [self.largest, largest].into_iter().flatten().reduce(f32::max);
+    /// Where in `row` its largest response `value` first stands, unless a larger one is known.
+    pub(super) fn may_be_largest(&self, value: f32, row: &[f32]) -> Option<usize> {
+        let known = self.rows.first().map_or(f32::NEG_INFINITY, |r| r.value);
+        let may = value > f32::NEG_INFINITY && value >= known;
+        if may { row.iter().position(|v| *v == value) } else { None }
     }
 
-    /// The largest response: one row, or none.
-    pub(super) fn maximum(&self, scratch: &mut Scratch) -> Buffer {
-        let mut table = scratch.take(&[u64::from(self.largest.is_some()), 1], Dtype::F64);
-        // Of −0 and 0, which are equal, 0.
-        table.as_slice_mut::<f64>().fill(self.largest.map_or(0.0, |l| f64::from(l + 0.0)));
-        table
+    /// Keeps the largest response alone, of equal ones the first in the table's order.
+    pub(super) fn set_largest(&mut self, zyx: [u64; 3], scale: usize, value: f32) {
+        self.push(zyx, scale, value);
+        if let [old, new] = self.rows[..] {
+            let first = (new.at, new.scale) < (old.at, old.scale);
+            self.rows[0] = if new.value > old.value || first { new } else { old };
+            self.rows.truncate(1);
+        }
     }
 
-    /// The peaks: coordinates, scale, value; in raster order, then by scale.
+    /// All rows: coordinates, scale, value; in raster order, then by scale.
     pub(super) fn table(mut self, scratch: &mut Scratch) -> Buffer {
         self.rows.sort_unstable_by_key(|r| (r.at, r.scale));
         let ndim = self.steps.len();
