@@ -14,6 +14,9 @@ use crate::{
     points::filled,
 };
 
+/// Names of columns, and their dtypes as NumPy has them.
+type Columns = Vec<(String, &'static str)>;
+
 /// Runs a job that ends in a detector: the names of the table's columns with their dtypes, and what
 /// `allocate` returns for a number of float64, filled with the rows.
 #[pyfunction]
@@ -23,7 +26,7 @@ pub(crate) fn detect<'py>(
     manner: Manner,
     watch: Watch,
     allocate: &Bound<'py, PyAny>,
-) -> PyResult<(Vec<(String, &'static str)>, Bound<'py, PyAny>)> {
+) -> PyResult<(Columns, Bound<'py, PyAny>)> {
     let plan = &job.plan;
     let blobs = BlobRows::new(&parse(&job.ops)?, &job.pipeline).map_err(to_python)?;
     let columns = columns(blobs.info());

@@ -24,7 +24,7 @@ pub(crate) fn largest_response(
     Ok(largest.found.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Keeps the largest number of all tables.
+/// Keeps the largest response of all tables.
 struct Largest {
     info: VolumeInfo,
     found: Mutex<Option<f64>>,
@@ -36,8 +36,10 @@ impl Sink for Largest {
     }
 
     fn write(&self, _: &Region, data: View<'_>, _: &mut Scratch) -> Result<()> {
-        let numbers = data.as_contiguous().unwrap_or_default();
-        let numbers = numbers.chunks_exact(8).map(bytemuck::pod_read_unaligned::<f64>);
+        // The last number of a row is the response.
+        let row = 8 * data.shape().last().map_or(1, |&columns| columns.max(1)) as usize;
+        let rows = data.as_contiguous().unwrap_or_default().chunks_exact(row);
+        let numbers = rows.map(|row| bytemuck::pod_read_unaligned::<f64>(&row[row.len() - 8..]));
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         *found = numbers.chain(*found).reduce(f64::max);
         Ok(())

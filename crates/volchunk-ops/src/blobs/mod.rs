@@ -343,10 +343,6 @@ impl Op for Blobs {
         Some(self.border.len() as u64 + 2)
     }
 
-    fn columns(&self) -> Option<u64> {
-        Some(if self.maximum { 1 } else { self.border.len() as u64 + 2 })
-    }
-
     fn compute(
         &self,
         inputs: &[Block<'_>],
