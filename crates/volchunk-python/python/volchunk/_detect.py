@@ -116,8 +116,8 @@ def detect_blobs(
     >>> blobs = volchunk.detect_blobs(image, min_sigma=2, max_sigma=4, num_sigma=3, chunks=16)
     >>> for blob in blobs[["axis-0", "axis-1", "axis-2", "sigma"]].tolist():
     ...     print(blob)
-    (8.0, 10.0, 11.0, 3.0)
-    (15.0, 28.0, 20.0, 3.0)
+    (8.0, 10.0, 11.0, 2.0)
+    (15.0, 28.0, 20.0, 2.0)
     """
     source = Image(image)
     op = _op(
