@@ -19,7 +19,7 @@ use std::{
 };
 
 use util::{Dir, voxels};
-use volchunk::{Buffer, Journal};
+use volchunk::Journal;
 use volchunk_io::{OutputState, output_state};
 
 /// Kills for each kind of output.
@@ -48,7 +48,8 @@ impl Rng {
 /// A job of 96 chunks, and its result.
 struct Bench {
     dir: Dir,
-    whole: Buffer,
+    whole: Vec<u8>,
+    op: &'static str,
     /// How long it takes.
     whole_run: Duration,
     /// Flags beside those of every job.
@@ -58,7 +59,11 @@ struct Bench {
 const CHUNKS: u64 = 96;
 
 impl Bench {
-    fn new(more: &'static [&'static str]) -> Self {
+    fn new(output: &str, more: &'static [&'static str]) -> Self {
+        let (op, whole) = match output.ends_with(".csv") {
+            true => ("log:min-sigma=1.2:max-sigma=2:num-sigma=2:threshold=0.001", "whole.csv"),
+            false => ("gaussian:sigma=1.5", "whole.npy"),
+        };
         let dir = Dir::new();
         dir.volume("flat.npy", &[48, 128, 64]);
         dir.call(&["convert", "flat.npy", "in.zarr", "--chunk", "8,32,16"]).done();
@@ -68,18 +73,24 @@ impl Bench {
             ["--op", "threshold:value=25000", "--op", "rescale:factor=9.6,18.3,21.3:order=0"];
         dir.call(&[&["run", "boxes.npy", "mask.zarr"], &mask[..]].concat()).done();
         let started = Instant::now();
-        dir.call(&Self::args_of("whole.npy", more, &[])).done();
+        dir.call(&Self::args_of(op, whole, more, &[])).done();
         let whole_run = started.elapsed();
-        let whole = voxels(&dir.path("whole.npy"));
-        Self { dir, whole, whole_run, more }
+        let whole = content(&dir.path(whole));
+        assert!(whole.len() > 1000);
+        Self { dir, whole, op, whole_run, more }
     }
 
     fn args<'a>(&self, output: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-        Self::args_of(output, self.more, more)
+        Self::args_of(self.op, output, self.more, more)
     }
 
-    fn args_of<'a>(output: &'a str, own: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
-        let args = ["run", "in.zarr", output, "--op", "gaussian:sigma=1.5", "--chunk", "8,32,16"];
+    fn args_of<'a>(
+        op: &'a str,
+        output: &'a str,
+        own: &[&'a str],
+        more: &[&'a str],
+    ) -> Vec<&'a str> {
+        let args = ["run", "in.zarr", output, "--op", op, "--chunk", "8,32,16"];
         [&args[..], &["--workers", "2"], own, more].concat()
     }
 
@@ -101,7 +112,7 @@ impl Bench {
 
     #[track_caller]
     fn assert_whole(&self, output: &str) {
-        assert!(voxels(&self.dir.path(output)).bytes() == self.whole.bytes(), "{output}");
+        assert!(content(&self.dir.path(output)) == self.whole, "{output}");
     }
 
     fn remove(&self, output: &str) {
@@ -129,6 +140,14 @@ impl Bench {
     }
 }
 
+/// The voxels of a volume, the bytes of a table.
+fn content(path: &Path) -> Vec<u8> {
+    match path.extension().is_some_and(|e| e == "csv") {
+        true => fs::read(path).unwrap(),
+        false => voxels(path).bytes().to_vec(),
+    }
+}
+
 /// Files that no run left on purpose.
 fn leftovers(path: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -146,7 +165,7 @@ fn leftovers(path: &Path) -> Vec<PathBuf> {
 }
 
 fn killed(output: &str, more: &'static [&'static str]) {
-    let bench = Bench::new(more);
+    let bench = Bench::new(output, more);
     let is_zarr = output.ends_with(".zarr");
     let mut rng = Rng::new();
     let (mut left, mut whole_runs) = (kills(), 0);
@@ -210,6 +229,11 @@ fn a_zarr_survives_kills() {
 }
 
 #[test]
+fn a_table_survives_kills() {
+    killed("out.csv", &[]);
+}
+
+#[test]
 fn an_npy_survives_kills() {
     killed("out.npy", &[]);
 }
@@ -230,7 +254,7 @@ fn a_masked_run_survives_kills() {
 /// Two parts at once, each killed when chance has it; then `finish`, killed too.
 #[test]
 fn parts_survive_kills() {
-    let bench = Bench::new(&[]);
+    let bench = Bench::new("out.zarr", &[]);
     let mut rng = Rng::new();
     for output in ["out.zarr", "out.npy"] {
         let mut left = kills() / 2;

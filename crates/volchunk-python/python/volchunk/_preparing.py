@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from volchunk._ops import How, listed, number, op, run_op
+from volchunk._arguments import number
+from volchunk._ops import How, listed, op, run_op
 
 _FOOTPRINTS = ("octahedron", "ball", "cube")
 _REFUSES = "a radius that is not a whole number of 0 to 1024, another footprint"
