@@ -19,12 +19,13 @@ Exit codes: 0 done, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.";
 const DETECT: &str = "\
 The meaning is that of scikit-image's blob_log and blob_dog on the whole volume: the table does not
 depend on chunks, workers or parts. Responses are in units of the full range of an integer dtype (a
-uint16 volume whose cells stand out by 600 has responses of about 0.01), so thresholds are small.
+uint16 volume whose cells stand out by 600 has responses of about 0.01), so thresholds are small; after an op that
+gives floats, such as highpass, they are in units of its voxels.
 
 Examples:
   volchunk detect scan/ cells.csv --min-sigma 1.5,4,4 --max-sigma 2.5,6,6 --num-sigma 3 --threshold 0.003
   volchunk detect scan/ cells.csv --voxel-size 5,2,2 --min-sigma 6um --max-sigma 9um --num-sigma 3 \\
-      --op highpass:sigma=30um --threshold 0.003 --figure cells.png --report cells.html
+      --op highpass:sigma=30um --threshold 300 --figure cells.png --report cells.html
 
 Exit codes: 0 done, also where nothing was found, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.";
 
