@@ -120,7 +120,7 @@ fn an_input_that_is_replaced_is_told() {
         let mut other = bytes.clone();
         *other.last_mut().unwrap() ^= 1;
         fs::write(dir.path(input), other).unwrap();
-        next().refused(1, &[output, &format!("the input {input} changed since it was begun")]);
+        next().refused(1, &[output, &format!("{input} changed since it was begun")]);
         dir.call(&["finish", output]).refused(1, &[output]);
         fs::write(dir.path(input), &bytes[..bytes.len() / 2]).unwrap();
         next().refused(1, &[input]);
