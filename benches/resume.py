@@ -1,4 +1,5 @@
-"""How soon a run that goes on begins to work: from the start of the process to its first new receipt.
+"""How soon a run that goes on begins to work: from the start of the process to the first chunk that it
+looks at, and to its first new receipt.
 
     cargo build --release
     python benches/resume.py [--program target/release/volchunk] [--size 1024] [--dir FOLDER]
@@ -41,8 +42,9 @@ def until(process: subprocess.Popen, journal: pathlib.Path, count: int) -> float
     return time.perf_counter()
 
 
-def resume(command: list[str], output: pathlib.Path, half: int) -> tuple[int, float]:
-    """Kills `command` after `half` chunks; receipts then, and seconds to the first one more."""
+def resume(command: list[str], output: pathlib.Path, half: int) -> tuple[int, float, float]:
+    """Kills `command` after `half` chunks; receipts then, and seconds to the begin of the next run and
+    to its first receipt."""
     journal = output.with_name(output.name + ".volchunk") / "0.journal"
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     # The job's text takes some records' room, and is the same both times.
@@ -55,10 +57,11 @@ def resume(command: list[str], output: pathlib.Path, half: int) -> tuple[int, fl
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     # One record says that a run begins, the next one is a receipt.
+    begun = until(process, journal, before + 1) - begin
     seconds = until(process, journal, before + 2) - begin
     process.send_signal(signal.SIGKILL)
     process.wait()
-    return before - text, seconds
+    return before - text, begun, seconds
 
 
 def main(arguments: list[str]) -> int:
@@ -88,9 +91,11 @@ def main(arguments: list[str]) -> int:
     for name, source, ending, flags, half in cases:
         output = work / f"out{ending}"
         command = [options.program, "run", str(source), str(output), *flags, "--workers", "2", "-q"]
-        done, seconds = resume(command, output, half)
-        print(f"{name}: {done} receipts, the first new one after {seconds:.3f} s")
+        done, begun, seconds = resume(command, output, half)
+        print(f"{name}: {done} receipts, begun after {begun:.3f} s, the first new receipt after "
+              f"{seconds:.3f} s", flush=True)
         lines += [(name, "receipts", done, ""),
+                  (name, "to the begin", begun, "s"),
                   (name, "to the first new receipt", seconds, "s")]
         for path in work.glob("out*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
