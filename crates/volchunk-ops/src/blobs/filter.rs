@@ -214,7 +214,9 @@ impl Pass<'_> {
             step: self.steps[2],
             above,
             plane: self.steps[0],
+            next: self.steps[1],
             len,
+            simd: self.simd,
             column,
             row: layout.row,
             dtype: PhantomData,
@@ -254,7 +256,10 @@ struct Load<'a, T> {
     step: usize,
     above: &'a [usize],
     plane: usize,
+    /// Bytes to what is converted after this: more streams than a CPU follows by itself.
+    next: usize,
     len: usize,
+    simd: Simd,
     column: &'a mut [f32],
     row: usize,
     dtype: PhantomData<T>,
@@ -265,7 +270,10 @@ impl<T: Intensity> NullaryFnOnce for Load<'_, T> {
     #[inline(always)]
     fn call(self) {
         for (to, voxel) in self.column.chunks_exact_mut(self.row).zip(self.above) {
-            intensity::load::<T>(&self.data[voxel * self.plane..], self.step, &mut to[..self.len]);
+            let from = &self.data[voxel * self.plane..];
+            let next = from.get(self.next..).unwrap_or_default();
+            self.simd.prefetch(&next[..next.len().min(self.len * self.step)]);
+            intensity::load::<T>(from, self.step, &mut to[..self.len]);
         }
     }
 }

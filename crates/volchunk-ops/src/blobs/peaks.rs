@@ -6,8 +6,10 @@ use pulp::NullaryFnOnce;
 
 use crate::Simd;
 
-/// Voxels that are compared together.
+/// Voxels of which the largest is looked at first.
 const LANES: usize = 32;
+/// Voxels that are compared together.
+const VECTOR: usize = 8;
 
 /// Responses of some planes of all scales; a plane takes the place of an earlier one.
 ///
@@ -92,6 +94,9 @@ impl Window {
         let (s, z1, y1) = (Some(scale), Some(z), Some(y));
         let own = self.get(memory, s, z1, y1);
         peaks.clear();
+        if threshold == f32::INFINITY {
+            return;
+        }
         simd.run(Near {
             values: part(&xs, own, 1),
             threshold,
@@ -140,7 +145,6 @@ impl Window {
 
 /// The largest of the values that are not NaN; −∞ where there is none.
 pub(super) fn largest(values: &[f32]) -> f32 {
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (parts, rest) = values.as_chunks::<LANES>();
     for part in parts {
@@ -169,53 +173,68 @@ impl NullaryFnOnce for Near<'_> {
     #[inline(always)]
     fn call(self) {
         let Self { values, threshold, neighbours, near } = self;
-        let mut i = 0;
-        while i + LANES <= values.len() {
-            block::<LANES>(values, threshold, &neighbours, i, near);
-            i += LANES;
+        // What is at least this is above the threshold.
+        let least = threshold.next_up();
+        let whole = values.len() / LANES * LANES;
+        for begin in (0..whole).step_by(LANES) {
+            if reaches(&values[begin..][..LANES], least) {
+                for at in (begin..begin + LANES).step_by(VECTOR) {
+                    block(values, least, &neighbours, at..at + VECTOR, near);
+                }
+            }
         }
-        while i < values.len() {
-            block::<1>(values, threshold, &neighbours, i, near);
-            i += 1;
+        for at in (whole..values.len()).step_by(VECTOR) {
+            block(values, least, &neighbours, at..values.len().min(at + VECTOR), near);
         }
     }
 }
 
+/// Whether one of the values, whole vectors of them, is at least this.
 #[inline(always)]
-fn any<const N: usize>(keep: &[u32; N]) -> bool {
-    let mut lanes = [0; 8];
-    for part in keep.chunks_exact(8) {
-        for l in 0..8 {
-            lanes[l] |= part[l];
+fn reaches(values: &[f32], least: f32) -> bool {
+    let mut lanes = [f32::NEG_INFINITY; VECTOR];
+    for part in values.as_chunks::<VECTOR>().0 {
+        for l in 0..VECTOR {
+            lanes[l] = larger(lanes[l], part[l]);
         }
     }
-    let rest = keep.as_chunks::<8>().1;
-    lanes.iter().chain(rest).fold(0, |any, k| any | k) != 0
+    any(&lanes.map(|lane| u32::from(lane >= least)))
 }
 
 #[inline(always)]
-fn block<const N: usize>(
+fn any(lanes: &[u32; VECTOR]) -> bool {
+    lanes.iter().fold(0, |any, lane| any | lane) != 0
+}
+
+/// The larger of two; the first where the second is NaN.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
+/// Adds the voxels of `at`, at most a vector, that reach `least` and that no neighbour exceeds.
+#[inline(always)]
+fn block(
     values: &[f32],
-    threshold: f32,
+    least: f32,
     neighbours: &[&[f32]; 8],
-    i: usize,
+    at: Range<usize>,
     near: &mut Vec<usize>,
 ) {
-    let values = &values[i..][..N];
-    let mut keep = [0u32; N];
-    for l in 0..N {
-        keep[l] = u32::from(values[l] > threshold);
-    }
-    if !any(&keep) {
-        return;
-    }
+    let mut own = [f32::NEG_INFINITY; VECTOR];
+    let mut bar = [least; VECTOR];
+    let n = at.len();
+    own[..n].copy_from_slice(&values[at.clone()]);
     for neighbour in neighbours {
-        let neighbour = &neighbour[i..][..N];
-        for l in 0..N {
-            keep[l] &= u32::from(values[l] >= neighbour[l]);
+        for (bar, &value) in bar.iter_mut().zip(&neighbour[at.clone()]) {
+            *bar = larger(*bar, value);
         }
     }
-    if any(&keep) {
-        near.extend((0..N).filter(|&l| keep[l] != 0).map(|l| i + l));
+    let mut kept = [0u32; VECTOR];
+    for l in 0..VECTOR {
+        kept[l] = u32::from(own[l] >= bar[l]);
+    }
+    if any(&kept) {
+        near.extend((0..n).filter(|&l| kept[l] != 0).map(|l| at.start + l));
     }
 }

@@ -93,4 +93,15 @@ impl Simd {
             Path::Avx2(v3) => v3.vectorize(kernel),
         }
     }
+
+    /// Has the CPU fetch what will be read soon, where it can be asked to.
+    #[inline(always)]
+    pub(crate) fn prefetch(self, bytes: &[u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if let Path::Avx2(v3) = self.0 {
+            for line in bytes.chunks(64) {
+                v3.sse._mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.as_ptr().cast());
+            }
+        }
+    }
 }

@@ -47,7 +47,7 @@ fn survey(request: &PlanRequest<'_>, unit: &[u64]) -> Result<(Option<Plan>, Opti
             }
             continue;
         }
-        let cost = cost(&plan);
+        let cost = cost(&plan, request.workers());
         if best.as_ref().is_none_or(|(least, _)| cost < *least) {
             best = Some((cost, plan));
         }
@@ -68,11 +68,11 @@ fn halve(request: &PlanRequest<'_>, unit: &[u64]) -> Coords {
     unit
 }
 
-/// Work per voxel kept, relative: halos, idle workers at the end, a little for memory held and for
-/// storage chunks that are decoded again.
-fn cost(plan: &Plan) -> f64 {
+/// Work per voxel kept, relative: halos, those of `workers` that are idle at the end, or for want of
+/// chunks, a little for memory held and for storage chunks that are decoded again.
+fn cost(plan: &Plan, workers: usize) -> f64 {
     let chunks = plan.grid.len() as f64;
-    let workers = plan.workers as f64;
+    let workers = workers as f64;
     let idle = (chunks / workers).ceil() * workers / chunks;
     let held = plan.memory.per_worker as f64 / 1e9;
     plan.halo_overhead * idle + held + 0.05 * (plan.amplification_worst - 1.0)

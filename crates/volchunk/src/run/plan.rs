@@ -53,6 +53,14 @@ pub struct PlanRequest<'a> {
     pub skip_empty: bool,
 }
 
+impl PlanRequest<'_> {
+    /// Threads that are to work, where there are chunks for all of them.
+    pub(super) fn workers(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.workers.unwrap_or_else(all).max(1)
+    }
+}
+
 /// Projected memory, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
@@ -230,10 +238,7 @@ pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan>
     let visits = visits(request.pipeline, &grid);
     check_lengths(request.pipeline, &visits)?;
     let whole = visits_of_whole(request.pipeline, &grid)?;
-    let workers = request
-        .workers
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-        .clamp(1, usize::try_from(grid.len()).unwrap_or(usize::MAX));
+    let workers = request.workers().min(usize::try_from(grid.len()).unwrap_or(usize::MAX));
     let cap = request.memory.unwrap_or(u64::MAX);
     let write_overhead = (request.write_overhead)(&output)?;
     let result = bytes(&visits[0].footprint.largest(), out);
