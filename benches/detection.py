@@ -1,15 +1,17 @@
 """Finds 2,000 synthetic cells beside scikit-image: what is found, in what time.
 
-    python benches/detection.py --program target/release/volchunk [--rounds 3] [--dir FOLDER]
+    python benches/detection.py --program target/release/volchunk [--rounds 5] [--dir FOLDER]
+                                [--magmap PYTHON]
 
 The volume: 128 × 512 × 512 float32, Gaussian cells of σ 3 to 4.5 voxels, 0.1 to 1 high, at least 14
 voxels apart, on noise of 0.03; from a seed. `volchunk detect` and blob_log (three σ from 3 to 4.5)
 and blob_dog (σ from 2 to 6, three scales) take the same threshold. A cell is found where it and a blob
-are each other's nearest, no further apart than the cell's σ.
+are each other's nearest, no further apart than the cell's σ. PYTHON, of an environment with MagellanMapper
+(`pip install magellanmapper`), has its detection in chunks measured too, on two processes.
 
 Each sample is a fresh process: `wall` is all of it, with reading the volume (and, of volchunk, the
-journal and the CSV file); `call` is the time of the function alone (scikit-image), or of the run as
-volchunk states it.
+journal and the CSV file); `call` is the time of the function alone (scikit-image, MagellanMapper), or of
+the run as volchunk states it.
 """
 
 import argparse
@@ -93,6 +95,14 @@ def ours(program: str, folder: pathlib.Path, method: str, table: str, chunk: int
     return command + (["--chunk", str(chunk)] if chunk else [])
 
 
+def magmap(python: str, folder: pathlib.Path) -> list[str]:
+    log = METHODS["log"]
+    # It keeps preferences in the home folder.
+    return ["env", f"HOME={folder}", "MPLBACKEND=agg", python,
+            str(pathlib.Path(__file__).parent / "peers/magmap_detect.py"), str(folder / "volume.npy"),
+            str(folder / "magmap-log.csv"), *(str(v) for v in log.values()), str(THRESHOLD), "2"]
+
+
 def itself(folder: pathlib.Path, *arguments: str) -> list[str]:
     return [sys.executable, __file__, "--dir", str(folder), *arguments]
 
@@ -100,7 +110,8 @@ def itself(folder: pathlib.Path, *arguments: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", default="target/release/volchunk")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--magmap", metavar="PYTHON", help="a Python that has MagellanMapper")
     parser.add_argument("--dir", type=pathlib.Path, help="where volume and tables are kept")
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -112,22 +123,29 @@ def main() -> None:
         if not (folder / "cells.npy").exists():
             subprocess.run(itself(folder, "--part", "make"), check=True)
         for method in METHODS:
-            bench(options.program, folder, method, options.rounds)
+            peers = {"scikit-image": itself(folder, "--part", "peer", method)}
+            if options.magmap and method == "log":
+                peers["MagellanMapper"] = magmap(options.magmap, folder)
+            bench(options.program, folder, method, options.rounds, peers)
 
 
-def bench(program: str, folder: pathlib.Path, method: str, rounds: int) -> None:
+def bench(
+    program: str, folder: pathlib.Path, method: str, rounds: int, peers: dict[str, list[str]]
+) -> None:
     table = f"volchunk-{method}.csv"
-    commands = {"volchunk": ours(program, folder, method, table, None),
-                "scikit-image": itself(folder, "--part", "peer", method)}
+    commands = {"volchunk": ours(program, folder, method, table, None), **peers}
     samples = measure.alternate(commands, rounds, before=lambda name: None)
     figures = {}
     for name, taken in samples.items():
-        calls = [re.search(r"call (\S+)| in ([\d.]+) s", sample.output) for sample in taken]
+        said = r"^call (\S+)|^Searched .* in ([\d.]+) s"
+        calls = [re.search(said, sample.output, re.MULTILINE) for sample in taken]
         figures[name] = {"wall_s": [s.seconds for s in taken], "peak_MB": [s.peak_mb for s in taken],
                          "call_s": [float(call[1] or call[2]) for call in calls]}
     measure.report("detection", f"{method} 128x512x512", "volchunk", figures)
 
     tables = {"scikit-image": f"skimage-{method}.csv", "default chunk": table}
+    if "MagellanMapper" in peers:
+        tables["MagellanMapper"] = "magmap-log.csv"
     for chunk in (128, 64, 48, 32):
         tables[f"chunk {chunk}"] = f"chunk{chunk}-{method}.csv"
         measure.measure(ours(program, folder, method, tables[f"chunk {chunk}"], chunk))
@@ -136,7 +154,7 @@ def bench(program: str, folder: pathlib.Path, method: str, rounds: int) -> None:
     for name, path in tables.items():
         line = subprocess.run(itself(folder, "--part", "score", path), check=True,
                               capture_output=True, text=True).stdout.split()
-        same = "" if name == "scikit-image" else str((folder / path).read_bytes() == first)
+        same = "" if name in peers else str((folder / path).read_bytes() == first)
         rows.append([name, *(f"{float(n):.4f}" for n in line[:2]), line[2], same])
         records += [(f"{method} {name}", metric, float(n), unit) for metric, n, unit in
                     zip(("recall", "precision", "blobs"), line, ("", "", ""))]
