@@ -93,7 +93,7 @@ pub(crate) enum Command {
     /// Write a table of points in another format, or a part of it; count them
     #[command(after_help = POINTS)]
     Points(PointsArgs),
-    /// Make a synthetic volume of cells, filter it, check that no seam can be seen
+    /// Make a synthetic volume of cells, find them, check that no seam can be seen
     Demo(DemoArgs),
 }
 
