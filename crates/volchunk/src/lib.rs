@@ -35,9 +35,9 @@ mod volume;
 pub use error::{Error, ErrorKind, Result};
 pub use geometry::{Chunk, ChunkGrid, Coords, Halo, Region};
 pub use merge::{
-    Overlap, Rule, Suppressor, Survivors, Tolerance, join_cores, mean_points, merge_chunks,
-    merge_chunks_into, merge_points, merge_points_into, merged_shape, share, split,
-    suppress_points,
+    Overlap, Rule, Suppressor, Survivors, Tolerance, join_cores, mean_points, mean_tables,
+    merge_chunks, merge_chunks_into, merge_points, merge_points_into, merged_shape, share, split,
+    suppress_points, suppress_tables,
 };
 pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
 pub use run::{
