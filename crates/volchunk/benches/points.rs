@@ -1,5 +1,6 @@
 //! Suppressing points that two chunks both found: time a point for tables from 10⁵ on, in memory and
-//! as a stream, and the most memory that the stream held. Prints one record a line.
+//! as a stream, and the most memory that the stream held; and of 512 chunks' tables, minima. Prints one
+//! record a line.
 //!
 //! `cargo bench -p volchunk --bench points [-- ROWS]`, by default up to 10⁷ rows.
 

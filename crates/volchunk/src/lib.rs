@@ -8,8 +8,8 @@
 //! - [`SharedArray`], [`share`]: an array in memory that another process opens.
 //! - [`split`], [`merge_chunks`], [`join_cores`], [`merge_points`]: a volume as chunks, and chunk
 //!   results as one array or table.
-//! - [`suppress_points`], [`mean_points`], [`Suppressor`]: of points in conflict, the strongest: found twice
-//!   ([`Tolerance`]), or sharing their volume ([`Overlap`]).
+//! - [`suppress_tables`], [`suppress_points`], [`mean_points`], [`Suppressor`]: of points in conflict, the
+//!   strongest: found twice ([`Tolerance`]), or sharing their volume ([`Overlap`]).
 //! - [`Op`], [`Pipeline`]: what is computed, and which input a region of the output needs.
 //! - [`plan()`] and [`run()`]: what a job will cost, and carrying it out on every core.
 //! - [`Journal`] and [`run_with`]: the same with receipts, to go on after a kill.

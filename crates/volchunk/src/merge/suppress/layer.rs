@@ -110,8 +110,14 @@ pub(super) fn cell_axes<const D: usize>(ndim: usize) -> [usize; D] {
 }
 
 impl<'a, const D: usize> Layer<'a, D> {
-    /// The layer of rows, at least one, which the rule has checked.
-    pub(super) fn new<R: Rule + ?Sized>(rule: &R, rows: Arc<Rows<'a>>, found: &[Site<D>]) -> Self {
+    /// The layer of rows, at least one, which the rule has checked. With `families`, those whose
+    /// neighbours are all of their own family are found first.
+    pub(super) fn new<R: Rule + ?Sized>(
+        rule: &R,
+        rows: Arc<Rows<'a>>,
+        found: &[Site<D>],
+        families: bool,
+    ) -> Self {
         let axes = cell_axes::<D>(rule.reach().len());
         let reach = axes.map(|a| rule.reach()[a]);
         let (mut low, mut high) = ([f64::INFINITY; D], [f64::NEG_INFINITY; D]);
@@ -142,7 +148,7 @@ impl<'a, const D: usize> Layer<'a, D> {
             (sites[slot], keys[slot]) = (site.at, site.key);
         }
         let mut around = Vec::new();
-        if keys.iter().any(|key| key.family != SEVERAL) {
+        if families && keys.iter().any(|key| key.family != SEVERAL) {
             around = vec![NOBODY; cells.len()];
             for (&at, site) in places.iter().zip(found) {
                 around[at as usize] = together(around[at as usize], site.key.family);

@@ -169,7 +169,7 @@ impl<R: Rule + ?Sized, const D: usize> Window for Layers<'_, R, D> {
             .map(|(row, id)| Site::new(self.rule, row, axes.map(|a| row[a]), None, id))
             .collect();
         let rows = Arc::new(Rows::of_one(Cow::Owned(rows), columns));
-        self.layers.push(Layer::new(self.rule, rows, &sites));
+        self.layers.push(Layer::new(self.rule, rows, &sites, true));
         if let Some(before) = self.layers.len().checked_sub(2) {
             self.advance(before, out);
         }

@@ -153,6 +153,8 @@ pub(super) struct Table<'a, const D: usize> {
     pub(super) workers: usize,
     /// What each worker found, by bucket.
     parts: Vec<Vec<Bucket<D>>>,
+    /// Whether what lies clear of all other chunks' rows is left out of the layers.
+    is_cleared: bool,
     /// The layers of rows that may be in conflict, as ranges of buckets.
     ranges: Vec<Range<usize>>,
 }
@@ -213,9 +215,12 @@ impl<'a, const D: usize> Table<'a, D> {
         let per_unit = if per_unit.is_finite() { per_unit } else { 0.0 };
         let bucket_of = |at: f64| (((at / 2.0 - low / 2.0) * per_unit) as usize).min(buckets - 1);
         let parts = on_threads(workers, stretches, |stretch| {
-            divide(rule, &rows, stretch, &clear, buckets, &bucket_of)
+            let room = BUCKET_ROWS.div_ceil(workers);
+            divide(rule, &rows, stretch, &clear, (buckets, room), &bucket_of)
         });
-        let mut table = Self { rows: Arc::new(rows), workers, parts, ranges: Vec::new() };
+        let is_cleared = !clear.is_empty();
+        let rows = Arc::new(rows);
+        let mut table = Self { rows, workers, parts, is_cleared, ranges: Vec::new() };
         table.cut(LAYER_REACHES * rule.reach()[0], buckets);
         Ok(table)
     }
@@ -249,7 +254,7 @@ impl<'a, const D: usize> Table<'a, D> {
         let parts = self.parts.iter().flat_map(|part| &part[range.clone()]);
         let mut sites = Vec::with_capacity(self.held(range));
         parts.for_each(|bucket| sites.extend_from_slice(&bucket.sites));
-        Layer::new(rule, self.rows.clone(), &sites)
+        Layer::new(rule, self.rows.clone(), &sites, !self.is_cleared)
     }
 
     /// How many rows that may be in conflict a range of buckets holds.
@@ -287,13 +292,13 @@ fn extents<R: Rule + ?Sized, const D: usize>(
     tables.collect()
 }
 
-/// A stretch of the rows, by bucket.
+/// A stretch of the rows, by bucket; `room` is for so many rows in each bucket that has some.
 fn divide<R: Rule + ?Sized, const D: usize>(
     rule: &R,
     rows: &Rows<'_>,
     stretch: Range<usize>,
     clear: &[Clearance<D>],
-    buckets: usize,
+    (buckets, room): (usize, usize),
     bucket_of: &impl Fn(f64) -> usize,
 ) -> Vec<Bucket<D>> {
     let ndim = rule.reach().len();
@@ -305,6 +310,9 @@ fn divide<R: Rule + ?Sized, const D: usize>(
         let family = rows.chunks().map(|_| table as u64);
         for (row, id) in numbers.chunks_exact(rows.columns()).zip(first as u32..) {
             let bucket = &mut parts[bucket_of(row[0])];
+            if bucket.entries.is_empty() {
+                bucket.entries.reserve(room);
+            }
             bucket.entries.push(Entry::new(row, ndim, id));
             let at = axes.map(|a| row[a]);
             if !clear.is_clear(&at, &reach) {
