@@ -1,20 +1,21 @@
 //! Tables of points: those that several chunks found, once.
 
 use pyo3::{exceptions::PyValueError, prelude::*};
-use volchunk::{Dtype, Tolerance};
+use volchunk::{Dtype, Tolerance, View};
 
 use crate::{array::Array, error::to_python};
 
-/// The rows of `table` without those that are points of another chunk, too, and without their last
-/// column, the chunk's number; see `volchunk::Tolerance`. With `mean`, mutual nearest become their mean.
+/// The rows of all `tables`, one of each chunk, without those that are points of another chunk, too; see
+/// `volchunk::Tolerance`. With `mean`, mutual nearest become their mean.
 ///
-/// `table` is float64 in C order; so is what `allocate` returns for a number of rows, with one column
-/// less, which is returned.
+/// The tables are float64 in C order, with the same `columns`; so is what `allocate` returns for a
+/// number of rows, which is returned.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "one call from Python")]
 pub(crate) fn dedupe_points<'py>(
     py: Python<'py>,
-    table: &Bound<'py, PyAny>,
+    tables: Vec<Bound<'py, PyAny>>,
+    columns: usize,
     tolerance: Vec<f64>,
     value: Option<usize>,
     group: Vec<usize>,
@@ -22,32 +23,30 @@ pub(crate) fn dedupe_points<'py>(
     threads: usize,
     allocate: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let table = Array::new(table)?;
-    let columns = table.shape().get(1).map_or(0, |&n| n as usize);
+    let tables: Vec<Array> = tables.iter().map(Array::new).collect::<PyResult<_>>()?;
     let done = (|| {
-        let rows = table.view_as(Dtype::F64)?;
-        let rows = rows.as_slice::<f64>().ok_or_else(not_rows)?;
+        let views: Vec<View<'_>> =
+            tables.iter().map(|t| t.view_as(Dtype::F64)).collect::<PyResult<_>>()?;
+        let rows: Vec<&[f64]> = (views.iter())
+            .map(|view| view.as_slice::<f64>().ok_or_else(not_rows))
+            .collect::<PyResult<_>>()?;
         let mut rule = Tolerance::new(&tolerance, columns).map_err(to_python)?;
         if let Some(value) = value {
             rule = rule.with_value(value).map_err(to_python)?;
         }
         rule = rule.with_group(&group).map_err(to_python)?;
-        rule = rule.with_chunk(&[columns.saturating_sub(1)]).map_err(to_python)?;
         if mean {
-            let merged = py.detach(|| volchunk::mean_points(rows, &rule, threads));
+            let merged = py.detach(|| volchunk::mean_tables(&rows, &rule, threads));
             let merged = merged.map_err(to_python)?;
             return filled(py, allocate, merged.len() / columns, |out| {
-                let rows = merged.chunks_exact(columns);
-                for (to, row) in out.chunks_exact_mut((columns - 1).max(1)).zip(rows) {
-                    to.copy_from_slice(&row[..columns - 1]);
-                }
+                out.copy_from_slice(&merged);
             });
         }
-        let kept = py.detach(|| volchunk::suppress_points(rows, &rule, threads));
+        let kept = py.detach(|| volchunk::suppress_tables(&rows, &rule, threads));
         let kept = kept.map_err(to_python)?;
-        filled(py, allocate, kept.len(), |out| kept.copy_to(out, columns - 1, threads))
+        filled(py, allocate, kept.len(), |out| kept.copy_to(out, columns, threads))
     })();
-    table.release(py);
+    tables.into_iter().for_each(|t| t.release(py));
     done
 }
 

@@ -1,5 +1,6 @@
 //! Suppressing points that two chunks both found: time a point for tables from 10⁵ on, in memory and
-//! as a stream, and the most memory that the stream held. Prints one record a line.
+//! as a stream, and the most memory that the stream held; and of 512 chunks' tables, minima. Prints one
+//! record a line.
 //!
 //! `cargo bench -p volchunk --bench points [-- ROWS]`, by default up to 10⁷ rows.
 
@@ -7,7 +8,7 @@
 
 use std::time::Instant;
 
-use volchunk::{Suppressor, Tolerance, os::peak_resident_memory, suppress_points};
+use volchunk::{Suppressor, Tolerance, os::peak_resident_memory, suppress_points, suppress_tables};
 
 const COLUMNS: usize = 5;
 const WORKERS: usize = 2;
@@ -16,6 +17,7 @@ const ACROSS: f64 = 300.0;
 /// Voxels for each point: the table is as dense as nuclei in a cleared brain may be.
 const VOXELS: f64 = 500.0;
 const CHUNK: f64 = 100.0;
+const RUNS: usize = 7;
 
 fn main() {
     // Cargo passes flags of its own, such as --bench.
@@ -62,6 +64,57 @@ fn main() {
         let case = format!("{WORKERS} threads {rows} rows");
         record(&case, "time", seconds / rows as f64 * 1e9, "ns/row");
         record(&case, "kept", kept.len() as f64, "rows");
+    }
+    of_chunks();
+}
+
+/// Chunks on each axis, their length, and how far they reach into the next: those of
+/// `python_points.py`.
+const GRID: usize = 8;
+const OVERLAP: f64 = 5.0;
+const CELLS: usize = 870_000;
+/// Columns of MagellanMapper's tables of blobs.
+const WIDE: usize = 11;
+
+/// A table for each chunk.
+fn of_chunks() {
+    let mut tables = vec![Vec::new(); GRID.pow(3)];
+    let mut points = Points::new(0);
+    for _ in 0..CELLS {
+        let cell = [0; 3].map(|_| points.random() * GRID as f64 * CHUNK);
+        for step in 0..8 {
+            // A cell in the first voxels of a chunk lies in the overlap of the one before, too.
+            let axes = [0, 1, 2].map(|a| ((cell[a] / CHUNK) as usize).checked_sub(step >> a & 1));
+            let seen = |a: usize| axes[a].filter(|&i| cell[a] - i as f64 * CHUNK < CHUNK + OVERLAP);
+            let (Some(z), Some(y), Some(x)) = (seen(0), seen(1), seen(2)) else { continue };
+            let mut row = [0.0; WIDE];
+            for a in 0..3 {
+                row[a] = (cell[a] + points.random() * 2.0 - 1.0).round();
+            }
+            row[4] = points.random();
+            tables[(z * GRID + y) * GRID + x].extend(row);
+        }
+    }
+    let tables: Vec<&[f64]> = tables.iter().map(Vec::as_slice).collect();
+    let rows = tables.iter().map(|t| t.len() / WIDE).sum::<usize>();
+    let rule = Tolerance::new(&[5.0; 3], WIDE)
+        .and_then(|rule| rule.with_value(4))
+        .and_then(|rule| rule.with_group(&[6]))
+        .unwrap();
+    for workers in [1, WORKERS] {
+        let runs = (0..RUNS).map(|_| {
+            let begin = Instant::now();
+            let kept = suppress_tables(&tables, &rule, workers).unwrap();
+            let found = begin.elapsed().as_secs_f64();
+            let mut out = vec![0.0; kept.len() * WIDE];
+            kept.copy_to(&mut out, WIDE, workers);
+            (begin.elapsed().as_secs_f64(), found, kept.len())
+        });
+        let best = runs.min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+        let case = format!("{workers} threads {rows} rows of {} chunks", tables.len());
+        record(&case, "time", best.0 / rows as f64 * 1e9, "ns/row");
+        record(&case, "time without the copy", best.1 / rows as f64 * 1e9, "ns/row");
+        record(&case, "kept", best.2 as f64, "rows");
     }
 }
 

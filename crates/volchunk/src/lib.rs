@@ -8,8 +8,8 @@
 //! - [`SharedArray`], [`share`]: an array in memory that another process opens.
 //! - [`split`], [`merge_chunks`], [`join_cores`], [`merge_points`]: a volume as chunks, and chunk
 //!   results as one array or table.
-//! - [`suppress_points`], [`mean_points`], [`Suppressor`]: of points in conflict, the strongest: found twice
-//!   ([`Tolerance`]), or sharing their volume ([`Overlap`]).
+//! - [`suppress_tables`], [`suppress_points`], [`mean_points`], [`Suppressor`]: of points in conflict, the
+//!   strongest: found twice ([`Tolerance`]), or sharing their volume ([`Overlap`]).
 //! - [`Op`], [`Pipeline`]: what is computed, and which input a region of the output needs.
 //! - [`plan()`] and [`run()`]: what a job will cost, and carrying it out on every core.
 //! - [`Journal`] and [`run_with`]: the same with receipts, to go on after a kill.
@@ -35,9 +35,9 @@ mod volume;
 pub use error::{Error, ErrorKind, Result};
 pub use geometry::{Chunk, ChunkGrid, Coords, Halo, Region};
 pub use merge::{
-    Overlap, Rule, Suppressor, Survivors, Tolerance, join_cores, mean_points, merge_chunks,
-    merge_chunks_into, merge_points, merge_points_into, merged_shape, share, split,
-    suppress_points,
+    Overlap, Rule, Suppressor, Survivors, Tolerance, join_cores, mean_points, mean_tables,
+    merge_chunks, merge_chunks_into, merge_points, merge_points_into, merged_shape, share, split,
+    suppress_points, suppress_tables,
 };
 pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
 pub use run::{

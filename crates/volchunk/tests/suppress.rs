@@ -5,7 +5,10 @@
 use std::cmp::Ordering;
 
 use proptest::{collection::vec, prelude::*, sample::select};
-use volchunk::{ErrorKind, Overlap, Rule, Suppressor, Tolerance, mean_points, suppress_points};
+use volchunk::{
+    ErrorKind, Overlap, Rule, Suppressor, Tolerance, mean_points, mean_tables, suppress_points,
+    suppress_tables,
+};
 
 fn raster(a: &[f64], b: &[f64]) -> Ordering {
     a.iter().zip(b).map(|(a, b)| a.total_cmp(b)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
@@ -116,6 +119,111 @@ fn tolerance_case(rows: &[f64], tolerance: &[f64], index: usize, by_channel: boo
     all_ways(rows, &rule, &expected, seed);
 }
 
+/// Tables of coordinates, value and channel: of chunks on a grid that reach into the next, and of boxes
+/// anywhere, on a lattice of halves, so that many rows lie at the tolerance exactly.
+fn chunks(ndim: usize, most: usize) -> BoxedStrategy<Vec<Vec<f64>>> {
+    let on_grid = (vec(0u32..3, ndim), 0u32..5)
+        .prop_map(|(at, over)| (at.into_iter().map(|i| i * 20).collect(), 20 + over));
+    let anywhere = (vec(0u32..60, ndim), select(vec![1, 5, 60]));
+    let chunk = prop_oneof![4 => on_grid, 1 => anywhere].prop_flat_map(
+        move |(low, length): (Vec<u32>, u32)| {
+            let value = prop_oneof![(0u32..4).prop_map(f64::from), 0.0..1.0];
+            let row =
+                (vec(0..=length, ndim), value, 0u32..2).prop_map(move |(at, value, channel)| {
+                    let mut row: Vec<f64> =
+                        at.iter().zip(&low).map(|(i, low)| f64::from(i + low) / 2.0).collect();
+                    row.extend([value, f64::from(channel)]);
+                    row
+                });
+            vec(row, 0..most).prop_map(|rows| rows.concat())
+        },
+    );
+    vec(chunk, 0..9).boxed()
+}
+
+/// The rows of all tables of `columns`, each with the number of its table behind it.
+fn with_chunk(tables: &[Vec<f64>], columns: usize) -> Vec<f64> {
+    let rows = tables.iter().enumerate().flat_map(|(number, table)| {
+        table.chunks_exact(columns).map(move |row| [row, &[number as f64]].concat())
+    });
+    rows.collect::<Vec<_>>().concat()
+}
+
+fn tables_case(tables: &[Vec<f64>], tolerance: &[f64], by_channel: bool, seed: u64) {
+    let ndim = tolerance.len();
+    let columns = ndim + 2;
+    let mut rule = Tolerance::new(tolerance, columns).and_then(|r| r.with_value(ndim)).unwrap();
+    if by_channel {
+        rule = rule.with_group(&[ndim + 1]).unwrap();
+    }
+    let expected = greedy(
+        &with_chunk(tables, columns),
+        columns + 1,
+        |a, b| b[ndim].total_cmp(&a[ndim]),
+        |a, b| {
+            (0..ndim).all(|i| (a[i] - b[i]).abs() <= tolerance[i])
+                && (!by_channel || a[ndim + 1] == b[ndim + 1])
+                && a[columns] != b[columns]
+        },
+    );
+    let expected: Vec<f64> =
+        expected.chunks_exact(columns + 1).flat_map(|row| &row[..columns]).copied().collect();
+    for workers in [1, 2, 3] {
+        let other: Vec<Vec<f64>> = tables.iter().map(|t| shuffled(t, columns, seed)).collect();
+        let other: Vec<&[f64]> = other.iter().map(Vec::as_slice).collect();
+        let kept = suppress_tables(&other, &rule, workers).unwrap();
+        assert_eq!(kept.to_vec(), expected, "{workers} workers");
+        let first = kept.numbers().next().map(|n| n as usize);
+        assert!(first.is_none_or(|n| other.concat()[n * columns] == expected[0]));
+    }
+}
+
+/// Two chunks whose boxes are apart by the tolerance, or by the least more than that; and one box in
+/// another. Of what lies in reach, the stronger is kept.
+#[test]
+fn what_lies_at_the_tolerance_is_in_reach() {
+    let kept = |tables: &[&[f64]], tolerance: &[f64]| {
+        let rule = Tolerance::new(tolerance, tolerance.len() + 1).unwrap();
+        let rule = rule.with_value(tolerance.len()).unwrap();
+        suppress_tables(tables, &rule, 1).unwrap().len()
+    };
+    for (at, tolerance, expected) in [
+        (4.0, 2.0, 3),
+        (4.0_f64.next_up(), 2.0, 4),
+        (4.0, 2.0_f64.next_down(), 4),
+        (2.0, 0.0, 3),
+        (2.0_f64.next_up(), 0.0, 4),
+        (-2.0, 2.0, 3),
+        ((-2.0_f64).next_down(), 2.0, 4),
+    ] {
+        let other = if at < 0.0 { -9.0 } else { 9.0 };
+        let tables: [&[f64]; 2] = [&[0.0, 1.0, 2.0, 1.0], &[at, 0.5, other, 0.5]];
+        assert_eq!(kept(&tables, &[tolerance]), expected, "{at} {tolerance}");
+        // The same on the second of two axes, and with the tables the other way round.
+        let tables: [&[f64]; 2] = [&[at, 0.5, other, 0.5], &[0.0, 1.0, 2.0, 1.0]];
+        assert_eq!(kept(&tables, &[tolerance]), expected, "{at} {tolerance}");
+        let tables: [&[f64]; 2] =
+            [&[7.0, 0.0, 1.0, 7.0, 2.0, 1.0], &[7.0, at, 0.5, 7.0, other, 0.5]];
+        assert_eq!(kept(&tables, &[1.0, tolerance]), expected, "{at} {tolerance}");
+    }
+    assert_eq!(kept(&[&[0.0, 1.0, 5.0, 1.0, 9.0, 1.0], &[5.5, 0.5]], &[0.5]), 3);
+    assert_eq!(kept(&[&[0.0, 1.0, 5.0, 1.0, 9.0, 1.0], &[6.0, 0.5]], &[0.5]), 4);
+    assert_eq!(kept(&[&[], &[1.0, 1.0], &[], &[1.0, 1.0]], &[0.0]), 1);
+    assert_eq!(kept(&[&[f64::MAX, 1.0], &[f64::MIN, 1.0], &[f64::MAX, 2.0]], &[1.0]), 2);
+}
+
+/// Tables of one row each, of which all boxes on axis 0 overlap: too many to compare each with all.
+#[test]
+fn many_tables_are_not_slow() {
+    let rows: Vec<[f64; 3]> =
+        (0..100_000u32).map(|i| [0.0, f64::from(i / 2), f64::from(i % 2)]).collect();
+    let tables: Vec<&[f64]> = rows.iter().map(|row| &row[..]).collect();
+    let rule = Tolerance::new(&[0.5; 2], 3).unwrap().with_value(2).unwrap();
+    let begin = std::time::Instant::now();
+    assert_eq!(suppress_tables(&tables, &rule, 2).unwrap().len(), rows.len() / 2);
+    assert!(begin.elapsed().as_secs_f64() < 5.0, "{:?}", begin.elapsed());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -146,6 +254,34 @@ proptest! {
             (a[0] - b[0]).abs() <= 1.0 && (a[1] - b[1]).abs() <= 5.0
         });
         all_ways(&rows, &rule, &expected, seed);
+    }
+
+    /// A table for each chunk, over boxes that are apart, touch, overlap, or lie in one another.
+    #[test]
+    fn tables_are_greedy(
+        (tolerance, tables) in (1usize..=6).prop_flat_map(|ndim| {
+            let most = [800, 500, 300, 200, 100, 60][ndim - 1];
+            (vec(select(vec![0.0, 0.5, 1.0, 1.7, 3.0]), ndim), chunks(ndim, most))
+        }),
+        by_channel: bool,
+        seed: u64,
+    ) {
+        let ndim = tolerance.len();
+        tables_case(&tables, &tolerance, by_channel, seed);
+        // Means, of the same rows in one table that tells the chunk.
+        let rule = |columns| {
+            Tolerance::new(&tolerance, columns).and_then(|r| r.with_value(ndim)).unwrap()
+        };
+        let one = mean_points(
+            &with_chunk(&tables, ndim + 2),
+            &rule(ndim + 3).with_chunk(&[ndim + 2]).unwrap(),
+            2,
+        );
+        let one = one.unwrap();
+        let one = one.chunks_exact(ndim + 3).flat_map(|row| &row[..ndim + 2]);
+        let slices: Vec<&[f64]> = tables.iter().map(Vec::as_slice).collect();
+        let means = mean_tables(&slices, &rule(ndim + 2), 2).unwrap();
+        prop_assert_eq!(means, one.copied().collect::<Vec<_>>());
     }
 
     /// Every pair of rows, looked at one by one.
@@ -338,6 +474,12 @@ fn what_cannot_be_right_is_named() {
         said(suppressor.push(&table(row), &mut kept).unwrap_err(), &what);
     }
     said(suppress_points(&good[..3], &rule, 1).unwrap_err(), &["3 numbers"]);
+    let bad = table([1.0, f64::NAN, 3.0, 4.0]);
+    let tables: [&[f64]; 3] = [&good, &[], &bad];
+    let what = ["table 2, row 2", "axis 1 is NaN"];
+    said(suppress_tables(&tables, &rule, 1).unwrap_err(), &what);
+    said(mean_tables(&tables, &rule, 1).unwrap_err(), &what);
+    said(suppress_tables(&[&good, &good[..3]], &rule, 1).unwrap_err(), &["7 numbers"]);
     let mut suppressor = Suppressor::new(&rule).unwrap();
     let back = table([0.5, 1.0, 1.0, 1.0]);
     said(suppressor.push(&back, &mut Vec::new()).unwrap_err(), &["row 2", "0.5, after 1"]);

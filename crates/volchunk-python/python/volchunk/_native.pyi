@@ -137,7 +137,8 @@ def merge_points(
     floats: bool,
 ) -> None: ...
 def dedupe_points(
-    table: npt.NDArray[Any],
+    tables: list[npt.NDArray[Any]],
+    columns: int,
     tolerance: list[float],
     value: int | None,
     group: list[int],

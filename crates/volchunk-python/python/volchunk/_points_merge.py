@@ -86,7 +86,8 @@ def merge_points(
     Notes
     -----
     The time is linear in the number of points, where not many lie within the tolerance of each
-    other.
+    other. Points that are farther than that from the bounding boxes of all other chunks' points,
+    as most are where chunks overlap a little, are only checked, sorted and copied.
 
     Examples
     --------
@@ -139,16 +140,10 @@ def merge_points(
                 raise ValueError(
                     f"tables[{number}] holds integers beyond 2**53; legal with dedupe: up to there"
                 )
-    # The number of its chunk behind each row.
-    merged = np.empty((sum(map(len, some)), columns + 1))
-    cast: list[Array | None] = [
-        table.astype(np.float64, copy=False) if len(table) else np.empty((0, columns))
-        for table in arrays
-    ]
-    _native.merge_points([len(cast)], cast, merged, True)
     try:
         kept = _native.dedupe_points(
-            merged,
+            [np.ascontiguousarray(table, np.float64) for table in some],
+            columns,
             tolerance,
             value,
             group,

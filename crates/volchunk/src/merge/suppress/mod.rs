@@ -11,20 +11,24 @@
 //! ([`Suppressor`]), or be divided among threads ([`suppress_points`]).
 
 mod cells;
+mod clearance;
 mod layer;
+mod order;
 mod overlap;
 mod pairs;
 mod resolve;
+mod rows;
 mod stream;
 mod table;
+mod threads;
 mod tolerance;
 
-use std::{borrow::Cow, cmp::Ordering};
+use std::cmp::Ordering;
 
 pub use overlap::Overlap;
-pub use pairs::mean_points;
+pub use pairs::{mean_points, mean_tables};
 pub use stream::Suppressor;
-pub use table::{Survivors, suppress_points};
+pub use table::{Survivors, suppress_points, suppress_tables};
 pub use tolerance::Tolerance;
 
 use crate::{Error, Result};
@@ -54,6 +58,26 @@ pub trait Rule: Sync {
         None
     }
 
+    /// Rows of different groups are never in conflict, either. A group's number may be any, and serve
+    /// several.
+    fn group(&self, row: &[f64]) -> u64 {
+        let _ = row;
+        0
+    }
+
+    /// Whether rows within the reach on every axis, of one group's number and not of one family, are
+    /// always in conflict.
+    fn is_told_by_place(&self) -> bool {
+        false
+    }
+
+    /// Of two rows, the one with more is the stronger by [`order`](Self::order), by
+    /// [`total_cmp`](f64::total_cmp): what is cheap to compare. At the same bits, that decides.
+    fn strength(&self, row: &[f64]) -> f64 {
+        let _ = row;
+        0.0
+    }
+
     /// Whether two rows, which lie within the reach on every axis, are in conflict; the same in both
     /// orders.
     fn conflict(&self, a: &[f64], b: &[f64]) -> bool;
@@ -72,6 +96,15 @@ fn raster(a: &[f64], b: &[f64]) -> Ordering {
 fn by_value(value: Option<usize>, a: &[f64], b: &[f64]) -> Ordering {
     let by_value = value.map_or(Ordering::Equal, |v| b[v].total_cmp(&a[v]));
     by_value.then_with(|| raster(a, b))
+}
+
+/// A number for what a row holds in the columns of the group: of one column, a number of its own.
+fn group_of(row: &[f64], group: &[usize]) -> u64 {
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    // −0 and 0 are the same group.
+    group.iter().fold(0u64, |number, &g| {
+        number.wrapping_mul(SPREAD).rotate_left(29) ^ (row[g] + 0.0).to_bits()
+    })
 }
 
 /// Refuses a column that the table does not have.
@@ -96,7 +129,7 @@ fn check_axes(ndim: usize, columns: usize) -> Result<()> {
 }
 
 /// Refuses a rule without axes, or with fewer columns than axes or no finite reach.
-fn check_rule(rule: &dyn Rule) -> Result<()> {
+fn check_rule<R: Rule + ?Sized>(rule: &R) -> Result<()> {
     check_axes(rule.reach().len(), rule.columns())?;
     for (axis, &reach) in rule.reach().iter().enumerate() {
         if !(reach.is_finite() && reach >= 0.0) {
@@ -108,16 +141,17 @@ fn check_rule(rule: &dyn Rule) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a coordinate that is not finite, and what the rule refuses; `number` is the row's, from 0.
-fn check_row(rule: &dyn Rule, number: u64, row: &[f64]) -> Result<()> {
+/// Refuses a coordinate that is not finite, and what the rule refuses. The caller puts the row's number
+/// in front.
+fn check_row<R: Rule + ?Sized>(rule: &R, row: &[f64]) -> Result<()> {
     for (axis, &at) in row.iter().take(rule.reach().len()).enumerate() {
         if !at.is_finite() {
             return Err(Error::argument(format!(
-                "row {number}: the coordinate on axis {axis} is {at}; legal: finite numbers"
+                "the coordinate on axis {axis} is {at}; legal: finite numbers"
             )));
         }
     }
-    rule.check(row).map_err(|e| e.context(format_args!("row {number}")))
+    rule.check(row)
 }
 
 /// Fewest rows of a layer, where the table has so many.
@@ -151,17 +185,3 @@ macro_rules! with_cell_axes {
     };
 }
 use with_cell_axes;
-
-/// Rows in any order, in one piece of memory.
-#[derive(Clone)]
-struct Rows<'a> {
-    data: Cow<'a, [f64]>,
-    columns: usize,
-}
-
-impl Rows<'_> {
-    fn row(&self, number: u32) -> &[f64] {
-        let at = number as usize * self.columns;
-        &self.data[at..at + self.columns]
-    }
-}

@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, f64::consts::PI};
 
-use super::{Rule, by_value, check_axes, check_column};
+use super::{Rule, by_value, check_axes, check_column, group_of};
 use crate::{Error, Result};
 
 /// Of two blobs that overlap by more than a fraction of the smaller one's volume, the larger survives.
@@ -121,6 +121,14 @@ impl Rule for Overlap {
             return Err(Error::argument(format!("column {c} is NaN; legal: a number")));
         }
         Ok(())
+    }
+
+    fn group(&self, row: &[f64]) -> u64 {
+        group_of(row, &self.group)
+    }
+
+    fn strength(&self, row: &[f64]) -> f64 {
+        row[self.sigma]
     }
 
     fn conflict(&self, a: &[f64], b: &[f64]) -> bool {

@@ -1,10 +1,14 @@
 //! Points that two chunks both found, as the mean of both.
 
+use std::borrow::Cow;
+
 use super::{
-    Rule, Tolerance,
+    Rule, Tolerance, check_rule,
     layer::{Layer, cell_axes},
     raster,
-    table::{Table, on_threads},
+    rows::Rows,
+    table::Table,
+    threads::on_threads,
     with_cell_axes,
 };
 use crate::Result;
@@ -30,14 +34,27 @@ use crate::Result;
 /// # Errors
 /// As [`suppress_points`](super::suppress_points).
 pub fn mean_points(rows: &[f64], rule: &Tolerance, workers: usize) -> Result<Vec<f64>> {
-    let table = Table::new(rows, rule, workers)?;
-    Ok(with_cell_axes!(rule, D => paired::<D>(rule, &table)))
+    check_rule(rule)?;
+    means(Rows::of_one(Cow::Borrowed(rows), rule.columns()), rule, workers)
+}
+
+/// As [`mean_points`], of one table for each chunk, with no column for the chunk.
+///
+/// # Errors
+/// As [`suppress_tables`](super::suppress_tables).
+pub fn mean_tables(tables: &[&[f64]], rule: &Tolerance, workers: usize) -> Result<Vec<f64>> {
+    check_rule(rule)?;
+    means(Rows::of_chunks(tables, rule.columns()), &rule.by_table(), workers)
+}
+
+fn means(rows: Rows<'_>, rule: &Tolerance, workers: usize) -> Result<Vec<f64>> {
+    with_cell_axes!(rule, D => Ok(paired(rule, &Table::<D>::whole(rows, rule, workers)?)))
 }
 
 /// A row by the number of its layer and its slot.
 type Place = (usize, usize);
 
-fn paired<const D: usize>(rule: &Tolerance, table: &Table<'_>) -> Vec<f64> {
+fn paired<const D: usize>(rule: &Tolerance, table: &Table<'_, D>) -> Vec<f64> {
     let numbers: Vec<usize> = (0..table.layers()).collect();
     let layers: Vec<Layer<'_, D>> =
         on_threads(table.workers, numbers.clone(), |number| table.layer(rule, number));
@@ -77,15 +94,17 @@ fn nearest<const D: usize>(
 ) -> Option<Place> {
     let reach = cell_axes::<D>(rule.reach().len()).map(|a| rule.reach()[a]);
     let (row, site) = (layers[own].row(slot), layers[own].site(slot));
+    let key = layers[own].key(slot);
     let mut best: Option<(f64, &[f64], Place)> = None;
     for (at, layer) in layers.iter().enumerate().take(own + 2).skip(own.saturating_sub(1)) {
-        layer.near(site, &reach, layers[own].family(slot), |other| {
+        layer.near(site, &reach, key, |other| {
             let other_row = layer.row(other);
             if (at, other) != (own, slot) && rule.conflict(row, other_row) {
                 let distance = rule.distance(row, other_row);
                 let is_nearer = best.is_none_or(|(d, r, place)| {
                     let order = distance.total_cmp(&d).then_with(|| raster(other_row, r));
-                    order.then((at, other).cmp(&place)).is_lt()
+                    // Rows that are the same lie in one layer.
+                    order.then(layer.key(other).id.cmp(&layers[place.0].key(place.1).id)).is_lt()
                 });
                 if is_nearer {
                     best = Some((distance, other_row, (at, other)));

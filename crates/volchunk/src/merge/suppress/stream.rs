@@ -1,9 +1,13 @@
 //! Tables that pass as a stream.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
-    LAYER_ROWS, Rows, Rule, check_row, check_rule, layer::Layer, resolve::Resolver, with_cell_axes,
+    LAYER_ROWS, Rule, check_row, check_rule,
+    layer::{Layer, Site, cell_axes},
+    resolve::Resolver,
+    rows::Rows,
+    with_cell_axes,
 };
 use crate::{Error, Result};
 
@@ -30,7 +34,9 @@ const LAYER_REACHES: f64 = 4.0;
 /// # Ok::<(), volchunk::Error>(())
 /// ```
 pub struct Suppressor<'r> {
-    rule: &'r dyn Rule,
+    columns: usize,
+    /// Of a layer along axis 0.
+    thickness: f64,
     window: Box<dyn Window + 'r>,
     /// Rows of the layer that is being filled.
     filling: Vec<f64>,
@@ -51,12 +57,13 @@ impl<'r> Suppressor<'r> {
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the rule has no axis, fewer columns
     /// than axes, or a reach that is negative or not finite.
-    pub fn new(rule: &'r dyn Rule) -> Result<Self> {
+    pub fn new<R: Rule + ?Sized>(rule: &'r R) -> Result<Self> {
         check_rule(rule)?;
         let window =
-            with_cell_axes!(rule, D => Box::new(Layers::<D>::new(rule)) as Box<dyn Window>);
+            with_cell_axes!(rule, D => Box::new(Layers::<R, D>::new(rule)) as Box<dyn Window>);
         let (first, last) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
-        Ok(Self { rule, window, filling: Vec::new(), first, last, count: 0 })
+        let (columns, thickness) = (rule.columns(), LAYER_REACHES * rule.reach()[0]);
+        Ok(Self { columns, thickness, window, filling: Vec::new(), first, last, count: 0 })
     }
 
     /// Takes whole rows, none of which lies before another on axis 0 that was taken earlier, and
@@ -67,16 +74,16 @@ impl<'r> Suppressor<'r> {
     /// table, if its coordinates are not finite or not in order, if the rule refuses it, or if `rows`
     /// ends within a row. The rows before it were taken.
     pub fn push(&mut self, rows: &[f64], out: &mut Vec<f64>) -> Result<()> {
-        let columns = self.rule.columns();
+        let columns = self.columns;
         if !rows.len().is_multiple_of(columns) {
             return Err(Error::argument(format!(
                 "{} numbers are no whole rows; legal: a multiple of {columns} columns",
                 rows.len()
             )));
         }
-        let thickness = LAYER_REACHES * self.rule.reach()[0];
         for row in rows.chunks_exact(columns) {
-            check_row(self.rule, self.count, row)?;
+            let checked = self.window.check(row);
+            checked.map_err(|e| e.context(format_args!("row {}", self.count)))?;
             let at = row[0];
             if at < self.last {
                 return Err(Error::argument(format!(
@@ -85,7 +92,7 @@ impl<'r> Suppressor<'r> {
                 )));
             }
             let full = self.filling.len() >= LAYER_ROWS * columns;
-            if full && at - self.first > thickness && at > self.last {
+            if full && at - self.first > self.thickness && at > self.last {
                 self.window.push(std::mem::take(&mut self.filling), out);
             }
             if self.filling.is_empty() {
@@ -108,6 +115,9 @@ impl<'r> Suppressor<'r> {
 
 /// The layers that are held, whatever the number of axes.
 trait Window {
+    /// Refuses a row that cannot be judged.
+    fn check(&self, row: &[f64]) -> Result<()>;
+
     /// Takes the next layer, and appends what survives of those before it to `out`.
     fn push(&mut self, rows: Vec<f64>, out: &mut Vec<f64>);
 
@@ -115,18 +125,18 @@ trait Window {
     fn finish(&mut self, out: &mut Vec<f64>);
 }
 
-struct Layers<'r, const D: usize> {
-    rule: &'r dyn Rule,
-    resolver: Resolver<'r, D>,
+struct Layers<'r, R: ?Sized, const D: usize> {
+    rule: &'r R,
+    resolver: Resolver<'r, R, D>,
     layers: Vec<Layer<'static, D>>,
-    /// The number in the table of the first layer that is held.
-    base: u64,
+    /// The number in the table of the first layer that is held, modulo 2³².
+    base: u32,
     /// How many of them have been appended to the output.
     written: usize,
 }
 
-impl<'r, const D: usize> Layers<'r, D> {
-    fn new(rule: &'r dyn Rule) -> Self {
+impl<'r, R: Rule + ?Sized, const D: usize> Layers<'r, R, D> {
+    fn new(rule: &'r R) -> Self {
         Self { rule, resolver: Resolver::new(rule), layers: Vec::new(), base: 0, written: 0 }
     }
 
@@ -134,25 +144,32 @@ impl<'r, const D: usize> Layers<'r, D> {
     fn advance(&mut self, which: usize, out: &mut Vec<f64>) {
         self.resolver.resolve(&mut self.layers, self.base, which..which + 1);
         while let Some(layer) = self.layers.get(self.written).filter(|l| l.open() == 0) {
-            for id in layer.kept() {
-                out.extend_from_slice(layer.rows.row(id));
+            for id in layer.kept(self.rule) {
+                out.extend_from_slice(layer.row_of(id));
             }
             self.written += 1;
         }
         // The last one written is still looked at from the next.
         let done = self.written.saturating_sub(1);
         self.layers.drain(..done);
-        self.base += done as u64;
+        self.base = self.base.wrapping_add(done as u32);
         self.written -= done;
     }
 }
 
-impl<const D: usize> Window for Layers<'_, D> {
+impl<R: Rule + ?Sized, const D: usize> Window for Layers<'_, R, D> {
+    fn check(&self, row: &[f64]) -> Result<()> {
+        check_row(self.rule, row)
+    }
+
     fn push(&mut self, rows: Vec<f64>, out: &mut Vec<f64>) {
         let columns = self.rule.columns();
-        let ids: Vec<u32> = (0..(rows.len() / columns) as u32).collect();
-        let rows = Rows { data: Cow::Owned(rows), columns };
-        self.layers.push(Layer::new(self.rule, rows, &ids));
+        let axes = cell_axes::<D>(self.rule.reach().len());
+        let sites: Vec<Site<D>> = (rows.chunks_exact(columns).zip(0..))
+            .map(|(row, id)| Site::new(self.rule, row, axes.map(|a| row[a]), None, id))
+            .collect();
+        let rows = Arc::new(Rows::of_one(Cow::Owned(rows), columns));
+        self.layers.push(Layer::new(self.rule, rows, &sites, true));
         if let Some(before) = self.layers.len().checked_sub(2) {
             self.advance(before, out);
         }

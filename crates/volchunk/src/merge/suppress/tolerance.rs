@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Rule, by_value, check_axes, check_column};
+use super::{Rule, by_value, check_axes, check_column, group_of};
 use crate::{Error, Result};
 
 /// Points of different chunks that lie within a tolerance are one point, found twice.
@@ -99,6 +99,11 @@ impl Tolerance {
         mean
     }
 
+    /// The same rule where the table tells the chunk.
+    pub(super) fn by_table(&self) -> Self {
+        Self { chunk: Vec::new(), ..self.clone() }
+    }
+
     /// One more than the largest number that a chunk column may hold.
     fn chunk_limit(&self) -> u64 {
         // Several columns are packed into one number; f64 counts to 2⁵³.
@@ -142,6 +147,18 @@ impl Rule for Tolerance {
         }
         let limit = self.chunk_limit();
         Some(self.chunk.iter().fold(0, |family, &c| family * limit + row[c] as u64))
+    }
+
+    fn group(&self, row: &[f64]) -> u64 {
+        group_of(row, &self.group)
+    }
+
+    fn is_told_by_place(&self) -> bool {
+        self.group.len() <= 1
+    }
+
+    fn strength(&self, row: &[f64]) -> f64 {
+        self.value.map_or(0.0, |v| row[v])
     }
 
     fn conflict(&self, a: &[f64], b: &[f64]) -> bool {
