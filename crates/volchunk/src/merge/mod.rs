@@ -15,4 +15,7 @@ pub use points::{merge_points, merge_points_into};
 pub use shape::merged_shape;
 pub use share::share;
 pub use split::split;
-pub use suppress::{Overlap, Rule, Suppressor, Survivors, Tolerance, mean_points, suppress_points};
+pub use suppress::{
+    ChannelPairs, Overlap, Pair, Rule, Suppressor, Survivors, Tolerance, colocalize, mean_points,
+    suppress_points,
+};

@@ -11,6 +11,7 @@
 //! ([`Suppressor`]), or be divided among threads ([`suppress_points`]).
 
 mod cells;
+mod colocalize;
 mod layer;
 mod overlap;
 mod pairs;
@@ -21,6 +22,7 @@ mod tolerance;
 
 use std::{borrow::Cow, cmp::Ordering};
 
+pub use colocalize::{ChannelPairs, Pair, colocalize};
 pub use overlap::Overlap;
 pub use pairs::mean_points;
 pub use stream::Suppressor;

@@ -1,4 +1,4 @@
-//! Points that two chunks both found, as the mean of both.
+//! Points that are each other's nearest: those that two chunks both found, as the mean of both.
 
 use super::{
     Rule, Tolerance,
@@ -34,21 +34,14 @@ pub fn mean_points(rows: &[f64], rule: &Tolerance, workers: usize) -> Result<Vec
     Ok(with_cell_axes!(rule, D => paired::<D>(rule, &table)))
 }
 
-/// A row by the number of its layer and its slot.
-type Place = (usize, usize);
-
 fn paired<const D: usize>(rule: &Tolerance, table: &Table<'_>) -> Vec<f64> {
-    let numbers: Vec<usize> = (0..table.layers()).collect();
-    let layers: Vec<Layer<'_, D>> =
-        on_threads(table.workers, numbers.clone(), |number| table.layer(rule, number));
-    let nearest: Vec<Vec<Option<Place>>> = on_threads(table.workers, numbers, |at| {
-        (0..layers[at].len()).map(|slot| nearest(rule, &layers, (at, slot))).collect()
-    });
+    let found = Nearest::<D>::new(rule, table);
+    let layers = &found.layers;
     let mut merged: Vec<Vec<f64>> = vec![Vec::new(); layers.len()];
     for (at, layer) in layers.iter().enumerate() {
         for slot in 0..layer.len() {
             let row = layer.row(slot);
-            match nearest[at][slot].filter(|&(l, s)| nearest[l][s] == Some((at, slot))) {
+            match found.partner((at, slot)) {
                 None => merged[at].extend_from_slice(row),
                 Some(other) if (at, slot) < other => {
                     let mean = rule.mean(row, layers[other.0].row(other.1));
@@ -67,6 +60,33 @@ fn paired<const D: usize>(rule: &Tolerance, table: &Table<'_>) -> Vec<f64> {
         order.concat()
     });
     sorted.concat()
+}
+
+/// A row by the number of its layer and its slot.
+pub(super) type Place = (usize, usize);
+
+/// Of each row of a table the nearest one, of those that the rule takes for the same point.
+pub(super) struct Nearest<'a, const D: usize> {
+    pub(super) layers: Vec<Layer<'a, D>>,
+    of: Vec<Vec<Option<Place>>>,
+}
+
+impl<'a, const D: usize> Nearest<'a, D> {
+    pub(super) fn new(rule: &Tolerance, table: &Table<'a>) -> Self {
+        let numbers: Vec<usize> = (0..table.layers()).collect();
+        let layers: Vec<Layer<'_, D>> =
+            on_threads(table.workers, numbers.clone(), |number| table.layer(rule, number));
+        let of = on_threads(table.workers, numbers, |at| {
+            (0..layers[at].len()).map(|slot| nearest(rule, &layers, (at, slot))).collect()
+        });
+        Self { layers, of }
+    }
+
+    /// The row that is nearest to the one at `place`, if that one is nearest to it too.
+    pub(super) fn partner(&self, place: Place) -> Option<Place> {
+        let nearest = |(at, slot): Place| self.of[at][slot];
+        nearest(place).filter(|&other| nearest(other) == Some(place))
+    }
 }
 
 /// The row nearest to one, of those that the rule takes for the same point.

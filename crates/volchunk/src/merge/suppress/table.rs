@@ -124,13 +124,7 @@ impl<'a> Table<'a> {
     pub(super) fn new(rows: &'a [f64], rule: &dyn Rule, workers: usize) -> Result<Self> {
         check_rule(rule)?;
         let columns = rule.columns();
-        let count = rows.len() / columns;
-        if !rows.len().is_multiple_of(columns) || count > u32::MAX as usize {
-            return Err(Error::argument(format!(
-                "{} numbers; legal: a multiple of {columns} columns, fewer than 2³² rows",
-                rows.len()
-            )));
-        }
+        let count = count_rows(rows, columns)?;
         let rows = Rows { data: Cow::Borrowed(rows), columns };
         let workers = workers.clamp(1, (count / WORKER_ROWS).max(1));
         let stretches: Vec<Range<usize>> =
@@ -200,6 +194,18 @@ impl<'a> Table<'a> {
         let parts = self.sorted.iter();
         parts.map(|s| (s.starts[buckets.end] - s.starts[buckets.start]) as usize).sum()
     }
+}
+
+/// How many rows there are: whole ones, and not more than have numbers.
+pub(super) fn count_rows(rows: &[f64], columns: usize) -> Result<usize> {
+    let count = rows.len() / columns;
+    if !rows.len().is_multiple_of(columns) || count > u32::MAX as usize {
+        return Err(Error::argument(format!(
+            "{} numbers; legal: a multiple of {columns} columns, fewer than 2³² rows",
+            rows.len()
+        )));
+    }
+    Ok(count)
 }
 
 /// A counting sort by bucket.
