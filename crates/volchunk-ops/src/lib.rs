@@ -63,11 +63,11 @@ pub use median::Median;
 pub use morphology::{Extremum, Footprint, Shape};
 pub use number::Number;
 pub use percentile::{
-    LocalPercentile, Pass, PassOptions, Percentile, pass_bytes, percentiles, resolve,
+    LocalPercentile, Pass, PassOptions, Percentile, pass_bytes, percentile_of, percentiles, resolve,
 };
 pub use preset::{PRESETS, preset};
 pub use rescale::{Order, Rescale};
-pub use spec::{Detector, Key, Kind, OPS, OpInfo, OpSpec, bind_chain, help};
+pub use spec::{Detector, Key, Kind, Length, OPS, OpInfo, OpSpec, bind_chain, help};
 pub use transpose::Transpose;
 pub use tv::TotalVariation;
 
