@@ -217,7 +217,7 @@ impl Measure for Distance {
         let line = |&([a, b], pairs): &([u64; 2], u64)| {
             let count = |channel| grouped(self.counts.get(&channel).copied().unwrap_or(0));
             format!(
-                "channels {a} and {b}: {} pairs, of {} and {} points\n",
+                "channels {a} and {b}: {} of {} and of {} points are paired\n",
                 grouped(pairs),
                 count(a),
                 count(b)

@@ -271,9 +271,10 @@ impl Measure for Intensity {
     }
 
     fn push(&self, row: usize, values: &mut Vec<f64>) {
-        let count = self.thresholds.len();
-        for (mean, least) in self.means[row * count..(row + 1) * count].iter().zip(&self.least) {
-            values.extend([f64::from(u8::from(mean >= least)), *mean]);
+        let (count, own) = (self.thresholds.len(), self.channels[row] as usize);
+        let means = &self.means[row * count..(row + 1) * count];
+        for (k, (mean, least)) in means.iter().zip(&self.least).enumerate() {
+            values.extend([f64::from(u8::from(k == own || mean >= least)), *mean]);
         }
     }
 
