@@ -17,7 +17,7 @@ By intensity (--image): mean-N is the mean of channel N within the point's radiu
 where it is at least the threshold of that channel, and where the point is of channel N.
 
 In _blobs.npz, coloc-N are MagellanMapper's colocs. Columns of an earlier colocalize are replaced.
-What decides of each row is held in memory, 300 to 400 bytes; of the image, a few chunks.
+What decides of each row is held in memory, some 300 bytes; of the image, a few chunks.
 
 Examples:
   volchunk detect scan.zarr cells.csv --channel 0,1 --min-sigma 6um --max-sigma 9um --threshold 0.003

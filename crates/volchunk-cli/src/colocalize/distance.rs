@@ -20,7 +20,7 @@ const NOBODY: u32 = u32::MAX;
 
 /// Bytes of a row that do not follow its columns, when two channels are paired: its place among layers
 /// and cells, its nearest, its pair.
-const PAIRING: u64 = 160;
+const PAIRING: u64 = 128;
 
 pub(super) struct Distance {
     /// Coordinates, frame, channel, index: what decides, in this order.
@@ -62,8 +62,8 @@ impl Distance {
         let columns = wanted.len();
         let rule =
             Tolerance::new(&tolerance, columns)?.with_group(&[ndim])?.with_chunk(&[ndim + 1])?;
-        // The rows with room to grow, those of two channels, and these by place.
-        let bytes = 8 * (3 * columns + ndim) as u64 + PAIRING;
+        // The rows, those of two channels, and these by place.
+        let bytes = 8 * (2 * columns + ndim) as u64 + PAIRING;
         let (mut rows, mut counts) = (Vec::new(), BTreeMap::new());
         let budget = Budget::new(request);
         budget.each_row(&mut *reader, &wanted, bytes, &mut |number, row| {

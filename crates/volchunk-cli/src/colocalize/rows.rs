@@ -6,8 +6,8 @@ use volchunk_io::{TableInfo, TableReader};
 use super::{BATCH, Request, stop};
 use crate::report::{bytes, grouped};
 
-/// Bytes beside the rows: batches, a table's buffers.
-const BESIDE: u64 = 16 << 20;
+/// Bytes beside the rows: batches, and what a reader and a writer of tables hold at most.
+const BESIDE: u64 = 64 << 20;
 
 /// A table's column, or what stands for it where there is no such column.
 #[derive(Debug, Clone, Copy)]
