@@ -23,7 +23,7 @@ fn volume(shape: &[u64], dtype: Dtype, seed: u64) -> Buffer {
         let raw = state >> 20;
         *v = match dtype.is_float() {
             true => volchunk::Element::from_f64(raw as f64 / 1e9 - 7.0),
-            false => volchunk::Element::from_i128(raw as i128 * (raw as i128 % 5) << (raw % 20)),
+            false => volchunk::Element::from_i128((raw as i128 * (raw as i128 % 5)) << (raw % 20)),
         };
     });
     volume
