@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use volchunk::Result;
 
+use crate::colocalize::{self, ColocalizeArgs};
+
 const EXAMPLES: &str = "\
 Examples:
   volchunk info scan/                      a folder of TIFF planes
@@ -93,6 +95,9 @@ pub(crate) enum Command {
     /// Write a table of points in another format, or a part of it; count them
     #[command(after_help = POINTS)]
     Points(PointsArgs),
+    /// Say which points lie in several channels: by distance to other channels' points, or by intensity
+    #[command(after_help = colocalize::HELP)]
+    Colocalize(Box<ColocalizeArgs>),
     /// Make a synthetic volume of cells, find them, check that no seam can be seen
     Demo(DemoArgs),
 }

@@ -7,7 +7,7 @@ use std::{
     str::FromStr,
 };
 
-use volchunk::{Coords, Error, Region, Result, VolumeInfo};
+use volchunk::{Coords, Error, Region, Result, VolumeInfo, os};
 use volchunk_io::{Format, TableFormat};
 use volchunk_ops::{Number, OpSpec};
 
@@ -182,6 +182,23 @@ impl Limits {
             memory: args.memory.as_deref().map(|t| parse_bytes(t, "--memory")).transpose()?,
             workers: args.workers.as_ref().map(workers).transpose()?,
         })
+    }
+}
+
+impl Limits {
+    /// Bytes for everything; where they are not given, what the process holds and half of what the
+    /// machine leaves.
+    pub(crate) fn cap(&self) -> u64 {
+        self.memory.unwrap_or_else(|| {
+            let free = os::available_memory().map_or(2 << 30, |m| m / 2);
+            free.saturating_add(os::resident_memory().unwrap_or(0))
+        })
+    }
+
+    /// Threads; where they are not given, as many as there are cores.
+    pub(crate) fn workers(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.workers.unwrap_or_else(cores)
     }
 }
 

@@ -9,6 +9,7 @@
 mod args;
 mod asked;
 mod cells;
+mod colocalize;
 mod commands;
 mod config;
 mod demo;
@@ -151,6 +152,7 @@ fn command(cli: &args::Cli, cancel: &AtomicBool) -> Result<()> {
         args::Command::Verify(args) => verify::verify(args, cancel),
         args::Command::Finish(args) => commands::finish(args, cancel),
         args::Command::Points(args) => commands::points(args, cancel),
+        args::Command::Colocalize(args) => colocalize::colocalize(args, cancel),
         args::Command::Demo(args) => demo::demo(args, cancel),
     }
 }

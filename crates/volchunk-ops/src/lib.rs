@@ -8,6 +8,7 @@
 //!   [`Elementwise`] carries the [`Kernel`]s that don't: [`Cast`], [`Clip`], [`Threshold`],
 //!   [`Subtract`], [`Multiply`].
 //! - [`Blobs`] makes no image but a table: bright spots at [`Scales`].
+//! - [`means_around`] measures the voxels around points, such as the blobs that were found.
 //! - [`Percentile`] needs to know of the whole volume: [`resolve`] finds that in passes of its own.
 //! - [`preset`] names ops that are commonly used together.
 //!
@@ -31,6 +32,7 @@
 //! # }
 //! ```
 
+mod around;
 mod blobs;
 mod combine;
 mod composite;
@@ -51,6 +53,7 @@ mod testing;
 mod transpose;
 mod tv;
 
+pub use around::{Ellipsoids, means_around};
 pub use blobs::{Blobs, Scales};
 pub use downsample::Downsample;
 pub use elementwise::{Cast, Clip, Elementwise, Kernel, Multiply, Subtract, Threshold};
@@ -60,11 +63,11 @@ pub use median::Median;
 pub use morphology::{Extremum, Footprint, Shape};
 pub use number::Number;
 pub use percentile::{
-    LocalPercentile, Pass, PassOptions, Percentile, pass_bytes, percentiles, resolve,
+    LocalPercentile, Pass, PassOptions, Percentile, pass_bytes, percentile_of, percentiles, resolve,
 };
 pub use preset::{PRESETS, preset};
 pub use rescale::{Order, Rescale};
-pub use spec::{Detector, Key, Kind, OPS, OpInfo, OpSpec, bind_chain, help};
+pub use spec::{Detector, Key, Kind, Length, OPS, OpInfo, OpSpec, bind_chain, help};
 pub use transpose::Transpose;
 pub use tv::TotalVariation;
 

@@ -10,6 +10,7 @@
 //!   results as one array or table.
 //! - [`suppress_tables`], [`suppress_points`], [`mean_points`], [`Suppressor`]: of points in conflict, the
 //!   strongest: found twice ([`Tolerance`]), or sharing their volume ([`Overlap`]).
+//! - [`colocalize`]: points of different channels that are each other's nearest.
 //! - [`Op`], [`Pipeline`]: what is computed, and which input a region of the output needs.
 //! - [`plan()`] and [`run()`]: what a job will cost, and carrying it out on every core.
 //! - [`Journal`] and [`run_with`]: the same with receipts, to go on after a kill.
@@ -35,9 +36,9 @@ mod volume;
 pub use error::{Error, ErrorKind, Result};
 pub use geometry::{Chunk, ChunkGrid, Coords, Halo, Region};
 pub use merge::{
-    Overlap, Rule, Suppressor, Survivors, Tolerance, join_cores, mean_points, mean_tables,
-    merge_chunks, merge_chunks_into, merge_points, merge_points_into, merged_shape, share, split,
-    suppress_points, suppress_tables,
+    ChannelPairs, Overlap, Pair, Rule, Suppressor, Survivors, Tolerance, colocalize, join_cores,
+    mean_points, mean_tables, merge_chunks, merge_chunks_into, merge_points, merge_points_into,
+    merged_shape, share, split, suppress_points, suppress_tables,
 };
 pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
 pub use run::{

@@ -6,8 +6,8 @@ use std::cmp::Ordering;
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use volchunk::{
-    ErrorKind, Overlap, Rule, Suppressor, Tolerance, mean_points, mean_tables, suppress_points,
-    suppress_tables,
+    ErrorKind, Overlap, Rule, Suppressor, Tolerance, colocalize, mean_points, mean_tables,
+    suppress_points, suppress_tables,
 };
 
 fn raster(a: &[f64], b: &[f64]) -> Ordering {
@@ -224,6 +224,28 @@ fn many_tables_are_not_slow() {
     assert!(begin.elapsed().as_secs_f64() < 5.0, "{:?}", begin.elapsed());
 }
 
+/// The square of how far two rows lie apart, in tolerances.
+fn distance(a: &[f64], b: &[f64], tolerance: &[f64]) -> f64 {
+    let axes = tolerance.iter().enumerate().filter(|(_, t)| **t > 0.0);
+    axes.map(|(k, t)| ((a[k] - b[k]) / t).powi(2)).sum()
+}
+
+/// Of each row the nearest of those that are `alike`, all looked at one by one.
+fn nearest(
+    table: &[&[f64]],
+    tolerance: &[f64],
+    alike: impl Fn(&[f64], &[f64]) -> bool,
+) -> Vec<Option<usize>> {
+    let of = |a: &&[f64]| {
+        let others = (0..table.len()).filter(|&j| alike(a, table[j]));
+        others.min_by(|&j, &k| {
+            let apart = |j: usize| distance(a, table[j], tolerance);
+            apart(j).total_cmp(&apart(k)).then_with(|| raster(table[j], table[k]))
+        })
+    };
+    table.iter().map(of).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -297,25 +319,11 @@ proptest! {
         let ndim = tolerance.len();
         let columns = ndim + 3;
         let table: Vec<&[f64]> = rows.chunks_exact(columns).collect();
-        let nearest: Vec<Option<usize>> = (0..table.len())
-            .map(|i| {
-                let near = (0..table.len()).filter(|&j| {
-                    table[i][ndim + 1..] != table[j][ndim + 1..]
-                        && table[i][ndim + 1] == table[j][ndim + 1]
-                        && (0..ndim).all(|a| (table[i][a] - table[j][a]).abs() <= tolerance[a])
-                });
-                let distance = |j: usize| -> f64 {
-                    (0..ndim)
-                        .filter(|&a| tolerance[a] > 0.0)
-                        .map(|a| ((table[i][a] - table[j][a]) / tolerance[a]).powi(2))
-                        .sum()
-                };
-                near.min_by(|&j, &k| {
-                    let order = distance(j).total_cmp(&distance(k));
-                    order.then_with(|| raster(table[j], table[k]))
-                })
-            })
-            .collect();
+        let nearest = nearest(&table, &tolerance, |a, b| {
+            a[ndim + 1..] != b[ndim + 1..]
+                && a[ndim + 1] == b[ndim + 1]
+                && (0..ndim).all(|k| (a[k] - b[k]).abs() <= tolerance[k])
+        });
         // Rows that are the same in all columns: which of them is averaged makes no difference, but
         // this oracle would have to choose.
         let mut distinct = table.clone();
@@ -346,6 +354,63 @@ proptest! {
         for workers in [1, 2, 5] {
             let other = shuffled(&rows, columns, seed.wrapping_add(workers as u64));
             prop_assert_eq!(mean_points(&other, &rule, workers).unwrap(), expected.concat());
+        }
+    }
+
+    /// Every two rows of every two channels, looked at one by one.
+    #[test]
+    fn channels_are_paired_by_mutual_nearest(
+        (tolerance, rows) in (1usize..=6).prop_flat_map(|ndim| {
+            let extent = [3000, 60, 14, 8, 6, 5][ndim - 1];
+            let tolerance = vec(select(vec![0.0, 0.5, 1.0, 1.7, 3.0]), ndim);
+            (tolerance, points(ndim, extent, 1200, 1))
+        }),
+        seed: u64,
+    ) {
+        // Value, frame, channel; and a name, so that no two rows are the same.
+        let ndim = tolerance.len();
+        let columns = ndim + 4;
+        let named = |(k, row): (usize, &[f64])| [row, &[k as f64]].concat();
+        let rows: Vec<f64> = rows.chunks_exact(columns - 1).enumerate().flat_map(named).collect();
+        let (frame, channel, name) = (ndim + 1, ndim + 2, ndim + 3);
+        let mut expected = Vec::new();
+        for (a, b) in [(0.0, 1.0), (0.0, 2.0), (1.0, 2.0)] {
+            let table: Vec<&[f64]> =
+                rows.chunks_exact(columns).filter(|r| r[channel] == a || r[channel] == b).collect();
+            let nearest = nearest(&table, &tolerance, |p, q| {
+                p[frame] == q[frame]
+                    && p[channel] != q[channel]
+                    && (0..ndim).all(|k| tolerance[k] > 0.0 || p[k] == q[k])
+                    && distance(p, q, &tolerance) <= 1.0
+            });
+            for (i, near) in nearest.iter().enumerate() {
+                let Some(j) = near.filter(|&j| nearest[j] == Some(i)) else { continue };
+                let (p, q) = (table[i], table[j]);
+                if p[channel] == a {
+                    expected.push((a, b, p[name], q[name], distance(p, q, &tolerance).sqrt()));
+                }
+            }
+        }
+        let rule = Tolerance::new(&tolerance, columns)
+            .and_then(|r| r.with_group(&[frame]))
+            .and_then(|r| r.with_chunk(&[channel]))
+            .unwrap();
+        for workers in [1, 2, 5] {
+            let other = shuffled(&rows, columns, seed.wrapping_add(workers as u64));
+            let named = |row: u32| other[row as usize * columns + name];
+            let mut found = Vec::new();
+            for both in colocalize(&other, &rule, workers).unwrap() {
+                prop_assert!(both.pairs.windows(2).all(|w| w[0].rows[0] < w[1].rows[0]));
+                let [a, b] = both.channels.map(|c| c as f64);
+                let pair = |p: &volchunk::Pair| {
+                    let [first, second] = p.rows.map(named);
+                    (a, b, first, second, p.distance)
+                };
+                let mut pairs: Vec<_> = both.pairs.iter().map(pair).collect();
+                pairs.sort_by(|p, q| p.2.total_cmp(&q.2));
+                found.extend(pairs);
+            }
+            prop_assert_eq!(&found, &expected, "{} workers", workers);
         }
     }
 
@@ -430,6 +495,23 @@ fn lattices_and_outliers_are_not_slow() {
     }
 }
 
+/// Of points at one place, one is in the pair, and the others in none.
+#[test]
+fn a_point_is_in_one_pair_at_most() {
+    let rule = Tolerance::new(&[1.0], 2).unwrap().with_chunk(&[1]).unwrap();
+    let pairs = |rows: &[f64], workers| {
+        let found = colocalize(rows, &rule, workers).unwrap();
+        let all = found.into_iter().flat_map(|both| both.pairs);
+        all.map(|pair| (pair.rows, pair.distance)).collect::<Vec<_>>()
+    };
+    assert_eq!(pairs(&[5.0, 1.0, 5.0, 0.0, 5.0, 0.0, 5.0, 1.0], 2), [([1, 0], 0.0)]);
+    // In a box, and not in the ellipse.
+    let rule = Tolerance::new(&[1.0, 1.0], 3).unwrap().with_chunk(&[2]).unwrap();
+    let corner = colocalize(&[5.0, 5.0, 0.0, 6.0, 6.0, 1.0], &rule, 1).unwrap();
+    assert_eq!((corner[0].channels, corner[0].pairs.len()), ([0, 1], 0));
+    assert!(colocalize(&[5.0, 5.0, 3.0], &rule, 1).unwrap().is_empty());
+}
+
 #[test]
 fn nothing_to_do() {
     let rule = Tolerance::new(&[1.0], 2).unwrap();
@@ -480,6 +562,10 @@ fn what_cannot_be_right_is_named() {
     said(suppress_tables(&tables, &rule, 1).unwrap_err(), &what);
     said(mean_tables(&tables, &rule, 1).unwrap_err(), &what);
     said(suppress_tables(&[&good, &good[..3]], &rule, 1).unwrap_err(), &["7 numbers"]);
+    said(colocalize(&good[..3], &rule, 1).unwrap_err(), &["3 numbers"]);
+    said(colocalize(&table([1.0, 1.0, 3.0, 0.5]), &rule, 1).unwrap_err(), &["row 2", "0.5"]);
+    let bare = Tolerance::new(&[1.0, 1.0], 4).unwrap();
+    said(colocalize(&good, &bare, 1).unwrap_err(), &["0 columns", "with_chunk"]);
     let mut suppressor = Suppressor::new(&rule).unwrap();
     let back = table([0.5, 1.0, 1.0, 1.0]);
     said(suppressor.push(&back, &mut Vec::new()).unwrap_err(), &["row 2", "0.5, after 1"]);

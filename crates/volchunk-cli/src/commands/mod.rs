@@ -14,6 +14,6 @@ pub(crate) use detect::detect;
 pub(crate) use finish::finish;
 pub(crate) use info::info;
 pub(crate) use plan::plan;
-pub(crate) use points::points;
+pub(crate) use points::{check_places, points};
 pub(crate) use run::{Manner, run};
 pub(crate) use status::status;

@@ -67,7 +67,7 @@ pub(crate) fn points(args: &PointsArgs, cancel: &AtomicBool) -> Result<()> {
 }
 
 /// Refuses an output whose ending names no format of tables, or that is the input.
-pub(super) fn check_places(input: &Path, output: &Path) -> Result<()> {
+pub(crate) fn check_places(input: &Path, output: &Path) -> Result<()> {
     TableFormat::of_path(output)?;
     if same_or_inside(input, output) {
         return Err(Error::argument(format!(

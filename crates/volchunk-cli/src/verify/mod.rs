@@ -81,15 +81,8 @@ pub(crate) fn verify(args: &VerifyArgs, cancel: &AtomicBool) -> Result<()> {
     if let Some(figure) = &args.figure {
         check_figure(figure, output)?;
     }
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let free = || os::available_memory().map_or(2 << 30, |m| m / 2);
-    let means = Means {
-        limits,
-        workers: limits.workers.unwrap_or_else(cores),
-        cap: limits.memory.unwrap_or_else(free),
-        quiet: args.json,
-        cancel,
-    };
+    let means =
+        Means { limits, workers: limits.workers(), cap: limits.cap(), quiet: args.json, cancel };
     if matches!(Target::of_output(output), Ok(Target::Table(_))) {
         return tell(args, &table::verify(args, means)?);
     }

@@ -131,11 +131,18 @@ impl TableInfo {
 /// The kind that a column of this name has where a format keeps none.
 pub(crate) fn kind_of(name: &str) -> ColumnKind {
     let integer = matches!(name, "index" | "channel" | "frame" | "confirmed" | "truth" | "region");
-    if integer || name.strip_prefix("coloc-").is_some_and(is_number) {
+    let index = name.strip_suffix("-index").and_then(coloc_channel);
+    if integer || coloc_channel(name).or(index).is_some() {
         ColumnKind::Integer
     } else {
         ColumnKind::F64
     }
+}
+
+/// The channel that a column `coloc-N` is about: 1 where a point lies in that channel too, else 0.
+pub(crate) fn coloc_channel(name: &str) -> Option<u64> {
+    let number = name.strip_prefix("coloc-").filter(|n| is_number(n))?;
+    number.parse().ok()
 }
 
 fn is_number(text: &str) -> bool {

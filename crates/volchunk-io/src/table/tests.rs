@@ -283,6 +283,46 @@ fn archives_hold_no_more_than_that() {
     assert_eq!(row[5], 3.0 * 2f64.sqrt());
 }
 
+/// Which channels a blob lies in has an array of its own, with a column for every channel from 0.
+#[test]
+fn archives_tell_the_channels_of_a_blob() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a_blobs.npz");
+    let info =
+        info_of(&["axis-0", "axis-1", "axis-2", "coloc-3", "coloc-3-index", "radius", "coloc-0"]);
+    let rows: Vec<f64> = (0..7_000)
+        .flat_map(|i| [f64::from(i), 0.0, 0.0, f64::from(i % 2), -1.0, 2.0, f64::from(i % 3 / 2)])
+        .collect();
+    write(&path, &info, &rows, 100).unwrap();
+    for batch in [1, 999, 10_000] {
+        let (found, again) = read(&path, batch).unwrap();
+        let columns = names(&found);
+        assert_eq!(columns[columns.len() - 4..], ["coloc-0", "coloc-1", "coloc-2", "coloc-3"]);
+        let flags =
+            again.chunks(columns.len()).enumerate().map(|(i, row)| (i, &row[row.len() - 4..]));
+        for (i, flags) in flags {
+            assert_eq!(flags, [(i % 3 / 2) as f64, 0.0, 0.0, (i % 2) as f64], "row {i}");
+        }
+    }
+    let bytes = std::fs::read(&path).unwrap();
+    // A flag, and a number of rows that is not that of the blobs.
+    let place = |text: &[u8]| bytes.windows(text.len()).rposition(|w| w == text).unwrap();
+    let at = place(b"colocs.npy");
+    let at = (0..at).rev().find(|&at| bytes[at..].starts_with(b"(7000, 4)")).unwrap();
+    for (at, new, part) in
+        [(at + 200, 9, "checksum of colocs"), (at + 1, b'6', "colocs are of 6000")]
+    {
+        let mut damaged = bytes.clone();
+        damaged[at] = new;
+        std::fs::write(&path, damaged).unwrap();
+        let message = read(&path, 100).unwrap_err().to_string();
+        assert!(message.contains(part), "{message}");
+    }
+    let far = info_of(&["axis-0", "radius", "coloc-5000"]);
+    let message = write(&dir.path().join("b_blobs.npz"), &far, &[], 1).unwrap_err().to_string();
+    assert!(message.contains("channels below 1024"), "{message}");
+}
+
 #[test]
 fn metadata_of_others_are_borne() {
     let columns = || info_of(&["axis-0", "axis-1"]).columns;

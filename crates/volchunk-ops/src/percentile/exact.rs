@@ -21,3 +21,21 @@ pub(super) fn between(a: f64, b: f64, t: f64) -> f64 {
         a + step * t
     }
 }
+
+/// A percentile of `values` but NaN, interpolated as [`percentiles`](super::percentiles) are; None
+/// where there is no other value. `percent` lies from 0 to 100.
+///
+/// ```
+/// use volchunk_ops::percentile_of;
+/// assert_eq!(percentile_of([3.0, f64::NAN, 1.0, 2.0, 8.0], 50.0), Some(2.5));
+/// assert_eq!(percentile_of([f64::NAN], 50.0), None);
+/// ```
+pub fn percentile_of(values: impl IntoIterator<Item = f64>, percent: f64) -> Option<f64> {
+    let mut values: Vec<f64> = values.into_iter().filter(|v| !v.is_nan()).collect();
+    if values.is_empty() {
+        return None;
+    }
+    values.sort_unstable_by(f64::total_cmp);
+    let (first, second, t) = places(percent, values.len() as u64);
+    Some(between(values[first as usize], values[second as usize], t))
+}

@@ -7,6 +7,7 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
+pub use exact::percentile_of;
 pub use local::LocalPercentile;
 pub(crate) use resolve::pass_plan;
 pub use resolve::{Pass, PassOptions, pass_bytes, percentiles, resolve};

@@ -9,8 +9,8 @@ use std::{fmt, str::FromStr};
 
 pub use detector::Detector;
 pub use table::{Key, OPS, OpInfo, help};
-pub use value::Kind;
 use value::Value;
+pub use value::{Kind, Length};
 use volchunk::{Error, Op, Pipeline, Result, VolumeInfo};
 
 /// An op and its parameters, not bound to a volume yet.

@@ -48,10 +48,32 @@ pub(super) enum Value {
 
 /// A length of at least 0, finite.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Length {
-    pub(super) value: f64,
+pub struct Length {
+    /// The number, without its unit.
+    pub value: f64,
     /// In µm, else in voxels or without a unit.
-    pub(super) micrometers: bool,
+    pub micrometers: bool,
+}
+
+impl Length {
+    /// Reads lengths separated by commas, as an op's keys have them.
+    ///
+    /// ```
+    /// use volchunk_ops::Length;
+    /// let lengths = Length::parse_all("2,6um")?;
+    /// assert_eq!(lengths[0], Length { value: 2.0, micrometers: false });
+    /// assert_eq!(lengths[1], Length { value: 6.0, micrometers: true });
+    /// # Ok::<(), volchunk::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What is no number, is below 0 or not finite, or has another unit.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>> {
+        match Kind::Lengths.parse(text)? {
+            Value::Lengths(lengths) => Ok(lengths),
+            _ => Ok(Vec::new()),
+        }
+    }
 }
 
 impl Kind {

@@ -16,6 +16,6 @@ pub use shape::merged_shape;
 pub use share::share;
 pub use split::split;
 pub use suppress::{
-    Overlap, Rule, Suppressor, Survivors, Tolerance, mean_points, mean_tables, suppress_points,
-    suppress_tables,
+    ChannelPairs, Overlap, Pair, Rule, Suppressor, Survivors, Tolerance, colocalize, mean_points,
+    mean_tables, suppress_points, suppress_tables,
 };

@@ -1,12 +1,12 @@
 //! Reads an archive of blobs, MagellanMapper's own or ours, of any version.
 
-use std::{ops::Range, path::Path};
+use std::path::Path;
 
-use flate2::Crc;
 use volchunk::{Error, Result};
 
 use super::{
     COLUMNS,
+    array::Array,
     zip::{Entry, entries},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     npy::RawHeader,
     table::{
         TableReader,
-        schema::{Column, ColumnKind, TableInfo, kind_of, shown},
+        schema::{Column, ColumnKind, MOST_COLUMNS, TableInfo, kind_of, shown},
     },
 };
 
@@ -31,19 +31,13 @@ const PIECE: usize = 32 << 10;
 struct BlobsReader {
     file: CountedFile,
     info: TableInfo,
-    /// Of each column of the table.
+    /// Of each column of the table, but for those of `colocs`, which are the last.
     sources: Vec<Source>,
-    /// Number of columns as they are stored.
-    stored: usize,
-    /// Whether their bytes are in the other order.
-    big_endian: bool,
-    /// What is left to read, and the row that is next.
-    left: Range<u64>,
+    segments: Array,
+    /// In which channels each blob lies.
+    colocs: Option<Array>,
+    /// The row that is next.
     row: u64,
-    /// The checksum that all of the bytes must have, and that of those so far.
-    crc: Option<u32>,
-    so_far: Crc,
-    bytes: Vec<u8>,
 }
 
 #[derive(Clone, Copy)]
@@ -67,60 +61,47 @@ fn begin(file: CountedFile) -> Result<BlobsReader> {
         let names: Vec<_> = entries.iter().take(20).map(|e| shown(&e.name)).collect();
         Error::data(format!("there is no entry segments.npy, but {}", names.join(", ")))
     })?;
-    let place = segments.place(&file)?;
-    let header = RawHeader::read(&file, place.clone()).map_err(|e| e.context("segments"))?;
-    let big_endian = match header.descr.as_str() {
-        "<f8" => false,
-        ">f8" => true,
-        other => {
-            return Err(Error::unsupported(format!("segments are {}; legal: f8", shown(other))));
-        }
-    };
-    let [rows, stored] = header.shape[..] else {
-        return Err(Error::data(format!(
-            "segments have the shape {:?}; legal: blobs and columns",
-            header.shape
-        )));
-    };
-    if header.fortran && rows > 1 {
-        return Err(Error::unsupported("segments lie in Fortran order; legal: C order"));
-    }
-    let start = place.start + header.offset;
-    let length = rows.checked_mul(stored).and_then(|n| n.checked_mul(8));
-    let stop = length.and_then(|n| n.checked_add(start)).filter(|&stop| stop <= place.end);
-    let stop = stop.ok_or_else(|| {
-        Error::data(format!("truncated: segments claim {rows} blobs of {stored} columns"))
-    })?;
+    let segments = Array::open(&file, segments, &[("<f8", 8), (">f8", 8)])?;
+    let (rows, stored) = (segments.rows_left(), segments.columns);
     // An archive of blobs that nobody found may have no columns either.
     let count = if rows == 0 { stored.max(8) } else { stored };
     let names = match find("columns") {
         Some(entry) => texts(&file, entry).map_err(|e| e.context("columns"))?,
         None => Vec::new(),
     };
-    let names = names_of(names, usize::try_from(count).unwrap_or(usize::MAX))?;
-    let (columns, sources) = layout(&names)?;
+    let names = names_of(names, count)?;
+    let (mut columns, sources) = layout(&names)?;
+    let colocs = match find("colocs") {
+        Some(entry) => colocs(&file, entry, rows)?,
+        None => None,
+    };
+    let channels = colocs.as_ref().map_or(0, |colocs| colocs.columns);
+    let channels = (0..channels).map(|c| Column::new(format!("coloc-{c}"), ColumnKind::Integer));
+    columns.extend(channels.take(MOST_COLUMNS + 1));
     let mut info = TableInfo::with_metadata(columns, None)?;
     // Whatever else it means, it is no voxel size.
     let size = find("resolutions").and_then(|e| resolutions(&file, e).ok()).flatten();
     for (axis, size) in info.axes.iter_mut().zip(size.into_iter().flatten()) {
         (axis.scale, axis.unit) = (Some(size), Some("micrometer".into()));
     }
-    let mut so_far = Crc::new();
-    let mut head = vec![0; header.offset as usize];
-    file.read_exact_at(&mut head, place.start)?;
-    so_far.update(&head);
-    Ok(BlobsReader {
-        info,
-        sources,
-        stored: stored as usize,
-        big_endian,
-        left: start..stop,
-        row: 0,
-        crc: (stop == place.end).then_some(segments.crc),
-        so_far,
-        bytes: Vec::new(),
-        file,
-    })
+    Ok(BlobsReader { file, info, sources, segments, colocs, row: 0 })
+}
+
+/// In which channels each of the `rows` blobs lies; None where that was not looked at.
+fn colocs(file: &CountedFile, entry: &Entry, rows: u64) -> Result<Option<Array>> {
+    let header = RawHeader::read(file, entry.place(file)?).map_err(|e| e.context("colocs"))?;
+    if header.descr == "|O" {
+        // Python's None.
+        return Ok(None);
+    }
+    let found = Array::open(file, entry, &[("|u1", 1)])?;
+    if found.rows_left() != rows && found.columns > 0 {
+        return Err(Error::data(format!(
+            "colocs are of {} blobs, segments of {rows}; legal: of the same",
+            found.rows_left()
+        )));
+    }
+    Ok((found.columns > 0).then_some(found))
 }
 
 /// The names of `count` stored columns: those that the archive has, else those that are usual.
@@ -215,40 +196,34 @@ impl TableReader for BlobsReader {
 
     fn read(&mut self, rows: &mut Vec<f64>, most: usize) -> Result<usize> {
         rows.clear();
-        let size = self.stored.max(1) * 8;
+        let size = self.segments.row_bytes();
+        let big_endian = self.segments.descr.starts_with('>');
         let mut count = 0;
-        while count < most && !self.left.is_empty() {
-            let left = (self.left.end - self.left.start) / size as u64;
-            let now = (most - count).min((PIECE / self.stored).max(1));
-            let now = now.min(usize::try_from(left).unwrap_or(usize::MAX));
-            self.bytes.resize(now * size, 0);
-            self.file.read_exact_at(&mut self.bytes, self.left.start)?;
-            self.left.start += self.bytes.len() as u64;
-            self.so_far.update(&self.bytes);
-            let crc = self.crc.filter(|_| self.left.is_empty());
-            if crc.is_some_and(|crc| crc != self.so_far.sum()) {
-                return Err(Error::data(format!(
-                    "{}: the checksum of segments is not what the archive says: they are damaged",
-                    self.file.path().display()
-                )));
-            }
-            for row in self.bytes.chunks_exact(size) {
+        while count < most && self.segments.rows_left() > 0 {
+            let left = usize::try_from(self.segments.rows_left()).unwrap_or(usize::MAX);
+            let now = (most - count).min((PIECE / size.div_ceil(8)).max(1)).min(left);
+            let segments = self.segments.next(&self.file, now)?;
+            let (channels, colocs) = match &mut self.colocs {
+                Some(colocs) => (colocs.columns, colocs.next(&self.file, now)?),
+                None => (0, &[][..]),
+            };
+            for (k, row) in segments.chunks_exact(size).enumerate() {
                 for source in &self.sources {
                     rows.push(match *source {
                         Source::Index => self.row as f64,
                         Source::Stored(c, divisor) => {
                             let mut value = [0; 8];
                             value.copy_from_slice(&row[c * 8..c * 8 + 8]);
-                            let big = self.big_endian;
-                            let value = if big {
-                                f64::from_be_bytes(value)
-                            } else {
-                                f64::from_le_bytes(value)
+                            let value = match big_endian {
+                                true => f64::from_be_bytes(value),
+                                false => f64::from_le_bytes(value),
                             };
                             value / divisor
                         }
                     });
                 }
+                let flags = &colocs[k * channels..(k + 1) * channels];
+                rows.extend(flags.iter().map(|&flag| f64::from(flag)));
                 self.row += 1;
             }
             count += now;

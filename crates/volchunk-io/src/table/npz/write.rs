@@ -10,7 +10,7 @@ use crate::{
     table::{
         TableWriter,
         output::TableOutput,
-        schema::{ColumnKind, TableInfo, integer},
+        schema::{ColumnKind, MOST_COLUMNS, TableInfo, coloc_channel, integer},
     },
 };
 
@@ -23,6 +23,10 @@ struct BlobsWriter {
     /// Where the values of each of the columns stand in a row; None: they are constant.
     sources: [Source; COLUMNS.len()],
     frame: Option<usize>,
+    /// Of each channel the column that tells which blobs lie in it; empty where there is none.
+    channels: Vec<Option<usize>>,
+    /// What these tell, held until all blobs are written: a byte for each blob and channel.
+    colocs: Vec<u8>,
     basename: String,
     bytes: Vec<u8>,
     rows: u64,
@@ -37,6 +41,7 @@ enum Source {
 
 pub(crate) fn create(path: &Path, info: &TableInfo) -> Result<Box<dyn TableWriter + Send>> {
     let sources = sources(info).map_err(|e| e.context(path.display()))?;
+    let channels = channels(info).map_err(|e| e.context(path.display()))?;
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
     // The ending is ASCII, in any case.
     let basename = name.get(..name.len().saturating_sub("_blobs.npz".len())).unwrap_or("");
@@ -48,6 +53,8 @@ pub(crate) fn create(path: &Path, info: &TableInfo) -> Result<Box<dyn TableWrite
         info: info.clone(),
         sources,
         frame: info.index_of("frame").ok(),
+        channels,
+        colocs: Vec::new(),
         basename: basename.to_owned(),
         bytes: Vec::new(),
         rows: 0,
@@ -78,6 +85,25 @@ fn sources(info: &TableInfo) -> Result<[Source; COLUMNS.len()]> {
         *place = column(name).unwrap_or(Source::Constant(constant));
     }
     Ok(sources)
+}
+
+/// Of each channel the column `coloc-N`, from 0 to the highest that has one.
+fn channels(info: &TableInfo) -> Result<Vec<Option<usize>>> {
+    let mut channels = Vec::new();
+    for (c, column) in info.columns.iter().enumerate() {
+        let Some(channel) = coloc_channel(&column.name) else { continue };
+        let channel = usize::try_from(channel).unwrap_or(usize::MAX);
+        if channel >= MOST_COLUMNS {
+            return Err(Error::unsupported(format!(
+                "the column '{}': an archive of blobs has a column for every channel from 0; legal: \
+                 channels below {MOST_COLUMNS}, or .csv or .parquet",
+                column.name
+            )));
+        }
+        channels.resize(channels.len().max(channel + 1), None);
+        channels[channel] = Some(c);
+    }
+    Ok(channels)
 }
 
 /// The head of `segments` with `rows` rows: equally long for any number.
@@ -128,6 +154,8 @@ impl TableWriter for BlobsWriter {
                 };
                 self.bytes.extend_from_slice(&value.to_le_bytes());
             }
+            let flag = |c: &Option<usize>| u8::from(c.is_some_and(|c| row[c] >= 1.0));
+            self.colocs.extend(self.channels.iter().map(flag));
             self.rows += 1;
         }
         self.zip.append(&self.bytes)
@@ -142,6 +170,10 @@ impl TableWriter for BlobsWriter {
         if let Some(size) = self.region() {
             self.zip.entry("offset.npy", &array(&[3], "<i8", &[0; 24]))?;
             self.zip.entry("roi_size.npy", &array(&[3], "<i8", &size))?;
+        }
+        if !self.channels.is_empty() {
+            let shape = [self.rows, self.channels.len() as u64];
+            self.zip.entry("colocs.npy", &array(&shape, "|u1", &self.colocs))?;
         }
         self.zip.entry("columns.npy", &texts(&[COLUMNS.len() as u64], &COLUMNS))?;
         self.zip.finish()?;

@@ -12,6 +12,7 @@
 
 mod cells;
 mod clearance;
+mod colocalize;
 mod layer;
 mod order;
 mod overlap;
@@ -25,6 +26,7 @@ mod tolerance;
 
 use std::cmp::Ordering;
 
+pub use colocalize::{ChannelPairs, Pair, colocalize};
 pub use overlap::Overlap;
 pub use pairs::{mean_points, mean_tables};
 pub use stream::Suppressor;

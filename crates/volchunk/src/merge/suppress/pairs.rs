@@ -1,4 +1,4 @@
-//! Points that two chunks both found, as the mean of both.
+//! Points that are each other's nearest: those that two chunks both found, as the mean of both.
 
 use std::borrow::Cow;
 
@@ -51,21 +51,14 @@ fn means(rows: Rows<'_>, rule: &Tolerance, workers: usize) -> Result<Vec<f64>> {
     with_cell_axes!(rule, D => Ok(paired(rule, &Table::<D>::whole(rows, rule, workers)?)))
 }
 
-/// A row by the number of its layer and its slot.
-type Place = (usize, usize);
-
 fn paired<const D: usize>(rule: &Tolerance, table: &Table<'_, D>) -> Vec<f64> {
-    let numbers: Vec<usize> = (0..table.layers()).collect();
-    let layers: Vec<Layer<'_, D>> =
-        on_threads(table.workers, numbers.clone(), |number| table.layer(rule, number));
-    let nearest: Vec<Vec<Option<Place>>> = on_threads(table.workers, numbers, |at| {
-        (0..layers[at].len()).map(|slot| nearest(rule, &layers, (at, slot))).collect()
-    });
+    let found = Nearest::<D>::new(rule, table);
+    let layers = &found.layers;
     let mut merged: Vec<Vec<f64>> = vec![Vec::new(); layers.len()];
     for (at, layer) in layers.iter().enumerate() {
         for slot in 0..layer.len() {
             let row = layer.row(slot);
-            match nearest[at][slot].filter(|&(l, s)| nearest[l][s] == Some((at, slot))) {
+            match found.partner((at, slot)) {
                 None => merged[at].extend_from_slice(row),
                 Some(other) if (at, slot) < other => {
                     let mean = rule.mean(row, layers[other.0].row(other.1));
@@ -84,6 +77,33 @@ fn paired<const D: usize>(rule: &Tolerance, table: &Table<'_, D>) -> Vec<f64> {
         order.concat()
     });
     sorted.concat()
+}
+
+/// A row by the number of its layer and its slot.
+pub(super) type Place = (usize, usize);
+
+/// Of each row of a table the nearest one, of those that the rule takes for the same point.
+pub(super) struct Nearest<'a, const D: usize> {
+    pub(super) layers: Vec<Layer<'a, D>>,
+    of: Vec<Vec<Option<Place>>>,
+}
+
+impl<'a, const D: usize> Nearest<'a, D> {
+    pub(super) fn new(rule: &Tolerance, table: &Table<'a, D>) -> Self {
+        let numbers: Vec<usize> = (0..table.layers()).collect();
+        let layers: Vec<Layer<'_, D>> =
+            on_threads(table.workers, numbers.clone(), |number| table.layer(rule, number));
+        let of = on_threads(table.workers, numbers, |at| {
+            (0..layers[at].len()).map(|slot| nearest(rule, &layers, (at, slot))).collect()
+        });
+        Self { layers, of }
+    }
+
+    /// The row that is nearest to the one at `place`, if that one is nearest to it too.
+    pub(super) fn partner(&self, place: Place) -> Option<Place> {
+        let nearest = |(at, slot): Place| self.of[at][slot];
+        nearest(place).filter(|&other| nearest(other) == Some(place))
+    }
 }
 
 /// The row nearest to one, of those that the rule takes for the same point.

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, ops::Range};
 
+use crate::{Error, Result};
+
 /// Rows are found from the first of so many.
 const BLOCK: usize = 64;
 
@@ -45,13 +47,21 @@ impl<'a> Rows<'a> {
         self.starts[self.tables.len()]
     }
 
-    pub(super) fn columns(&self) -> usize {
-        self.columns
+    /// The same, of whole rows, and of not more than have numbers.
+    pub(super) fn count(&self) -> Result<usize> {
+        let columns = self.columns;
+        let whole = self.tables.iter().all(|table| table.len().is_multiple_of(columns));
+        if whole && self.len() <= u32::MAX as usize {
+            return Ok(self.len());
+        }
+        Err(Error::argument(format!(
+            "{} numbers; legal: a multiple of {columns} columns, fewer than 2³² rows",
+            self.tables.iter().map(|table| table.len()).sum::<usize>()
+        )))
     }
 
-    /// How many numbers each table holds.
-    pub(super) fn lengths(&self) -> impl Iterator<Item = usize> + '_ {
-        self.tables.iter().map(|t| t.len())
+    pub(super) fn columns(&self) -> usize {
+        self.columns
     }
 
     /// How many chunks there are, if rows are of that which their table is of.

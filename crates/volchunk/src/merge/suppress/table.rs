@@ -19,7 +19,7 @@ use super::{
     threads::on_threads,
     with_cell_axes,
 };
-use crate::{Error, Result};
+use crate::Result;
 
 /// Fewest rows that a thread is started for.
 const WORKER_ROWS: usize = 1024;
@@ -181,15 +181,7 @@ impl<'a, const D: usize> Table<'a, D> {
         workers: usize,
         clear: impl Fn(&[(Extent<D>, usize)], &[f64; D]) -> Vec<Clearance<D>>,
     ) -> Result<Self> {
-        let columns = rule.columns();
-        let whole = rows.lengths().all(|numbers| numbers.is_multiple_of(columns));
-        if !whole || rows.len() > u32::MAX as usize {
-            return Err(Error::argument(format!(
-                "{} numbers; legal: a multiple of {columns} columns, fewer than 2³² rows",
-                rows.lengths().sum::<usize>()
-            )));
-        }
-        let count = rows.len();
+        let count = rows.count()?;
         let workers = workers.clamp(1, (count / WORKER_ROWS).max(1));
         let stretches: Vec<Range<usize>> =
             (0..workers).map(|w| w * count / workers..(w + 1) * count / workers).collect();

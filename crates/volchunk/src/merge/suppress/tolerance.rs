@@ -83,6 +83,11 @@ impl Tolerance {
         Ok(self)
     }
 
+    /// The columns that tell the chunk.
+    pub(super) fn chunk(&self) -> &[usize] {
+        &self.chunk
+    }
+
     /// The squared distance of two rows within tolerance, in tolerances.
     pub(super) fn distance(&self, a: &[f64], b: &[f64]) -> f64 {
         let apart = self.reach.iter().zip(a.iter().zip(b)).filter(|(t, _)| **t > 0.0);
