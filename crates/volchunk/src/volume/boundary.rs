@@ -94,38 +94,47 @@ impl Boundary {
         if inner_lo == start && inner_hi == stop {
             return vec![start as u64..stop as u64];
         }
-        if stop.saturating_sub(start) >= 2 * len
-            && !matches!(self, Self::Constant(_) | Self::Nearest)
-        {
-            return vec![0..n];
-        }
-        // Beyond an edge the map is piecewise monotone, so the extremes of the few positions that
-        // lie outside bound it; halos are short beside volumes, so they are walked.
-        let outside =
-            (start..stop.min(0).max(start)).chain(stop.min(len.max(start)).max(start)..stop);
-        let mut seen: Vec<u64> = match self {
-            Self::Nearest => [start, stop - 1].iter().filter_map(|&i| self.index(i, n)).collect(),
-            _ => outside.filter_map(|i| self.index(i, n)).collect(),
-        };
-        if inner_lo < inner_hi {
-            seen.extend([inner_lo as u64, inner_hi as u64 - 1]);
-        }
-        seen.sort_unstable();
-        let (Some(&first), Some(&last)) = (seen.first(), seen.last()) else {
-            return Vec::new();
-        };
-        if self != Self::Wrap {
-            return vec![first..last + 1];
-        }
-        // Under wrap the voxels form a cyclic interval: split at the only gap, if there is one.
         let inner = inner_lo as u64..inner_hi as u64;
-        let gap = seen
-            .windows(2)
-            .find(|w| w[1] - w[0] > 1 && !(inner.contains(&w[0]) && inner.contains(&w[1])));
-        match gap {
-            Some(w) => vec![first..w[0] + 1, w[1]..last + 1],
-            None => vec![first..last + 1],
+        let length = stop.saturating_sub(start);
+        match self {
+            Self::Constant(_) if inner.is_empty() => return Vec::new(),
+            Self::Constant(_) => return vec![inner],
+            Self::Wrap if length < len => {
+                let first = start.rem_euclid(len);
+                let last = first + length;
+                return if last <= len {
+                    vec![first as u64..last as u64]
+                } else {
+                    vec![0..(last - len) as u64, first as u64..n]
+                };
+            }
+            Self::Reflect | Self::Mirror if length < 2 * len => {}
+            Self::Nearest => {}
+            Self::Reflect | Self::Mirror | Self::Wrap => return vec![0..n],
         }
+        // Within a length of the edge the map is monotone, so that the ends of what lies outside bound
+        // it; only of what lies farther, beyond a short volume, all positions are looked at.
+        let (mut first, mut last) = (n, 0);
+        let mut see = |i: i64| {
+            if let Some(voxel) = self.index(i, n) {
+                (first, last) = (first.min(voxel), last.max(voxel));
+            }
+        };
+        for outside in [start..stop.min(0), start.max(len)..stop] {
+            let monotone = outside.start > -len && outside.end < 2 * len - 1;
+            if monotone || matches!(self, Self::Nearest) {
+                [outside.start, outside.end - 1]
+                    .into_iter()
+                    .filter(|_| !outside.is_empty())
+                    .for_each(&mut see);
+            } else {
+                outside.for_each(&mut see);
+            }
+        }
+        if !inner.is_empty() {
+            (first, last) = (first.min(inner.start), last.max(inner.end - 1));
+        }
+        vec![first..last + 1]
     }
 }
 
@@ -226,6 +235,9 @@ mod tests {
             for (k, i) in (start..stop).enumerate() {
                 prop_assert_eq!(map.get(k).map(|p| held[p]), b.index(i, n));
             }
+            // And no more than that.
+            let read = |voxel| (start..stop).any(|i| b.index(i, n) == Some(voxel));
+            prop_assert!(held.into_iter().all(read));
         }
     }
 }
