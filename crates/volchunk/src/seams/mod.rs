@@ -75,7 +75,8 @@ impl AxisSeams {
 /// standard deviations (1.4826 × the median absolute deviation) above the median of the off-grid
 /// planes, all planes together [`SCORE_GRID`], *and* half as far again as any off-grid plane.
 ///
-/// A volume whose content has the period of the grid is seen as one with seams.
+/// An axis on whose planes lie fewer than 256 voxels, or around none of whose planes 20 can be compared,
+/// is too small to judge. A volume whose content has the period of the grid is seen as one with seams.
 ///
 /// ```
 /// use std::sync::atomic::AtomicBool;

@@ -8,7 +8,7 @@ const PLANES: u64 = 24;
 /// Patches of one axis, at the least planes.
 const PATCHES: u64 = 96;
 /// Voxels of all patches of all axes, at the least planes; an eighth of the volume's where that is more.
-const VOXELS: u64 = 16 << 20;
+const VOXELS: u64 = 48 << 20;
 /// Voxels along the sides of a patch.
 const SIDE: u64 = 64;
 /// Voxels on both sides of a plane among which off-grid planes are looked for.
