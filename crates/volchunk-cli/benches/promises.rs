@@ -201,7 +201,7 @@ fn reading_back(output: &Path, verify: &dyn Fn() -> Result<f64>) -> Result<()> {
     let check = || {
         let started = Instant::now();
         let memory = (WORKERS, 4 << 30);
-        let found = reread(&grid, &journal, &*result, memory, volchunk::Control::default())?;
+        let found = reread(&grid, &journal, &*result, memory, None, volchunk::Control::default())?;
         assert!(found.altered.is_empty());
         Ok::<f64, volchunk::Error>(started.elapsed().as_secs_f64())
     };

@@ -98,6 +98,16 @@ fn parts_and_pyramids_are_verified() {
     assert_eq!(verdict["digests"]["altered"][0]["level"], 1);
 }
 
+/// A volume of a few voxels, half of it flat, shows an edge of its own: no seam is claimed.
+#[test]
+fn what_is_too_small_is_not_judged() {
+    let dir = Dir::new();
+    dir.volume("small.npy", &[22, 22, 22]);
+    dir.call(&["convert", "small.npy", "out.zarr", "--chunk", "11"]).done();
+    let text = dir.call(&["verify", "out.zarr"]).done().stdout;
+    assert_eq!(text.matches("not measured: too small to judge").count(), 3, "{text}");
+}
+
 /// Bits that flip on the disk are named by chunk and region, and seen by the shifted grid too.
 #[test]
 fn what_was_altered_is_named() {

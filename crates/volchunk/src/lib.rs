@@ -14,7 +14,7 @@
 //! - [`Op`], [`Pipeline`]: what is computed, and which input a region of the output needs.
 //! - [`plan()`] and [`run()`]: what a job will cost, and carrying it out on every core.
 //! - [`Journal`] and [`run_with`]: the same with receipts, to go on after a kill.
-//! - [`reread`], [`audit_seams`], [`measure_seams`]: whether an output is what was written, and whether
+//! - [`reread`], [`ShiftedAudit`], [`SeamSearch`]: whether an output is what was written, and whether
 //!   it shows seams.
 //! - [`Spool`] and [`sweep`]: the tables that ops like detectors make of chunks, and all of them in one
 //!   order.
@@ -42,12 +42,14 @@ pub use merge::{
 };
 pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
 pub use run::{
-    Altered, Audit, ByteBudget, Control, Differing, Journal, Mask, Memory, Plan, PlanRequest,
-    Progress, Receipt, Report, Reread, RunOptions, Spool, StorageRequest, audit_seams,
-    audit_tables, chunks_outside, digest, for_each_chunk, plan, reread, reread_tables, run,
-    run_with, sweep,
+    Altered, Audit, ByteBudget, Control, Differing, Gather, Journal, Mask, Memory, Plan,
+    PlanRequest, Progress, Receipt, Report, Reread, RunOptions, ShiftedAudit, Spool,
+    StorageRequest, Wants, audit_tables, chunks_outside, digest, for_each_chunk, plan, reread,
+    reread_tables, run, run_with, sweep,
 };
-pub use seams::{AxisSeams, Finding, Jump, SCORE_GRID, SCORE_PLANE, SeamRequest, measure_seams};
+pub use seams::{
+    AxisSeams, Finding, Jump, SCORE_GRID, SCORE_PLANE, SeamRequest, SeamSearch, measure_seams,
+};
 pub use volume::{
     ArraySink, ArraySource, Axis, AxisKind, AxisMap, Bool, Boundary, Buffer, Dtype, Element,
     Scratch, SharedArray, SharedMemory, Sink, Source, StorageGrid, View, ViewMut, VolumeInfo,

@@ -1,37 +1,33 @@
 //! `volchunk verify`: whether an output is what was written, and whether seams can be seen in it.
 
+mod basis;
 mod figure;
+mod journal;
 mod report;
 mod table;
 
 use std::{
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use volchunk::{
-    Audit, AxisSeams, Control, Coords, Error, ErrorKind, Reread, Result, SeamRequest, Source,
-    audit_seams, measure_seams, os, reread,
+    Audit, AxisSeams, Coords, Error, ErrorKind, Reread, Result, SeamRequest, SeamSearch, Source, os,
 };
 use volchunk_io::{OutputState, open, output_state, same_or_inside};
-use volchunk_ops::{OpSpec, bind_chain};
 
 use crate::{
     args::VerifyArgs,
-    asked::Asked,
-    config::{Config, Lengths, Limits, Target, numbers},
+    config::{Lengths, Limits, Target, numbers},
     journals::{Kept, journals},
     output::print,
     picture::is_made_with,
-    prepare::{plan_for, prepare},
-    progress::Display,
-    selection::Selected,
 };
 
 /// What the figure says that it was made with.
 const SOFTWARE: &str = "volchunk verify";
-/// Chunks of a shifted grid that are computed anew, of each level.
+/// Regions across planes of the grid that are computed anew, of each level, at most.
 const SAMPLES: u64 = 24;
 
 /// All that was found.
@@ -101,6 +97,12 @@ pub(crate) fn verify(args: &VerifyArgs, cancel: &AtomicBool) -> Result<()> {
         }
         (None, None) => return Err(Error::argument("no journal")),
     };
+    let search = SeamSearch::new(info, &chunk, &offset)
+        .map_err(|e| if args.grid.is_some() { e.context("--grid") } else { e })?;
+    let journal = match kept.is_empty() {
+        true => None,
+        false => Some(journal::look(output, &kept, &search, means)?),
+    };
     let request = SeamRequest {
         chunk: &chunk,
         offset: &offset,
@@ -108,8 +110,7 @@ pub(crate) fn verify(args: &VerifyArgs, cancel: &AtomicBool) -> Result<()> {
         memory: means.memory(),
         cancel,
     };
-    let journal = if kept.is_empty() { None } else { Some(of_journal(output, &kept, means)?) };
-    let seams = measure_seams(&*source, &request).map_err(|e| match e.kind() {
+    let seams = search.finish(&*source, &request).map_err(|e| match e.kind() {
         ErrorKind::OverMemory => e.context("--memory"),
         _ => e,
     })?;
@@ -203,91 +204,4 @@ fn offset(args: &VerifyArgs, source: &dyn Source) -> Result<Coords> {
         true => Ok(Coords::from_vec(values)),
         false => info.per_axis(&values, 0, "--offset").map(Coords::from_vec),
     }
-}
-
-/// What the journals tell: of every chunk, and of the job.
-fn of_journal(output: &Path, kept: &[Kept], means: Means<'_>) -> Result<OfJournal> {
-    let started = Instant::now();
-    let mut found: Vec<(usize, Reread)> = Vec::new();
-    for Kept { head, journal, .. } in kept {
-        let grid = head.grid()?;
-        let result = open_level(output, head.level, kept)?;
-        let display = Display::new("reading back", grid.domain().voxels(), means.quiet);
-        let control = Control { cancel: means.cancel, progress: &|p| display.update(p) };
-        let means = (means.workers, means.memory());
-        let one = reread(&grid, journal, &*result, means, control);
-        display.end();
-        let one = one.map_err(|e| match e.kind() {
-            ErrorKind::OverMemory => e.context("--memory"),
-            _ => e,
-        })?;
-        match found.last_mut().filter(|(level, _)| *level == head.level) {
-            Some((_, all)) => {
-                all.chunks += one.chunks;
-                all.bytes += one.bytes;
-                all.altered.extend(one.altered);
-            }
-            None => found.push((head.level, one)),
-        }
-    }
-    let elapsed = started.elapsed();
-    // Damage and seams are told even where the job cannot be repeated.
-    let audit = match audit(output, kept, means) {
-        Err(e) if e.is_cancelled() => return Err(e),
-        audit => audit.map_err(|e| e.to_string()),
-    };
-    Ok(OfJournal { reread: found, elapsed, audit })
-}
-
-/// A level of an output, which is a folder in it where there are several.
-fn open_level(output: &Path, level: usize, kept: &[Kept]) -> Result<Box<dyn Source>> {
-    match kept.iter().any(|k| k.head.level > 0) {
-        true => open(&output.join(level.to_string())),
-        false => open(output),
-    }
-}
-
-/// Chunks of shifted grids, computed anew.
-///
-/// # Errors
-/// Why that cannot be: the input is gone or changed, the memory is too small.
-fn audit(output: &Path, kept: &[Kept], means: Means<'_>) -> Result<Vec<(usize, Audit)>> {
-    let Some(first) = kept.first() else { return Ok(Vec::new()) };
-    let job = &first.head.job;
-    let mut config = job.clone().config()?;
-    config.output = output.to_owned();
-    // Fewer threads where not all of them fit.
-    let alone = Limits { workers: Some(1), ..means.limits };
-    let fits = |e: &Error| e.kind() == ErrorKind::OverMemory && means.limits.workers.is_none();
-    let prepared = match prepare(config.clone(), means.limits) {
-        Err(e) if fits(&e) => prepare(config, alone)?,
-        prepared => prepared?,
-    };
-    if let Some(what) = job.changed(&Asked::of(&prepared)?) {
-        return Err(Error::data(format!("{what} since it was made")));
-    }
-    if prepared.selected.mask_source().is_some() {
-        return Err(Error::unsupported("a mask was laid over what was computed"));
-    }
-    let control = Control { cancel: means.cancel, ..Control::default() };
-    let result = open_level(output, 0, kept)?;
-    let sources = [&*prepared.source];
-    let (plan, pipeline) = (&prepared.plan, &prepared.pipeline);
-    let mut audits = vec![(0, audit_seams(plan, pipeline, &sources, &*result, SAMPLES, control)?)];
-    for head in kept.iter().map(|k| &k.head).filter(|head| head.level > 0) {
-        let finer = open_level(output, head.level - 1, kept)?;
-        let pipeline = bind_chain(&[OpSpec::parse("downsample:factor=2")?], finer.info().clone())?;
-        let chunk = Some(Lengths::new(head.chunk.clone(), "chunk")?);
-        // How it is stored was asked for the finest level, and nothing is stored here.
-        let (storage_chunk, shard) = (None, None);
-        let config = Config { roi: None, chunk, storage_chunk, shard, ..prepared.config.clone() };
-        let plan = |limits| {
-            plan_for(&config, &pipeline, finer.read_overhead(), &Selected::default(), limits)
-        };
-        let plan = plan(means.limits).or_else(|_| plan(alone))?;
-        let result = open_level(output, head.level, kept)?;
-        let audit = audit_seams(&plan, &pipeline, &[&*finer], &*result, SAMPLES, control)?;
-        audits.push((head.level, audit));
-    }
-    Ok(audits)
 }

@@ -97,7 +97,7 @@ impl Verdict {
             let audits = journal.audit.iter().flatten();
             let differing: usize = audits.map(|(_, a)| a.differing.len()).sum();
             if differing > 0 {
-                parts.push(format!("{differing} of the chunks of a shifted grid differ"));
+                parts.push(format!("{differing} of the regions of a shifted grid differ"));
             }
         }
         if self.table == Some(false) {
@@ -221,7 +221,7 @@ impl OfJournal {
 
 fn audit_text(t: &mut String, level: usize, audit: &Audit) {
     let computed = format!(
-        "{} chunks half a chunk aside{}, {} voxels, computed anew",
+        "{} regions across planes of the grid{}, {} voxels, computed anew",
         audit.chunks,
         of_level(level),
         grouped(audit.voxels)

@@ -310,7 +310,7 @@ fn check_lengths(pipeline: &Pipeline, visits: &[Visit]) -> Result<()> {
 
 /// What a process grows by beyond what the plan counts: thread stacks, tables, the allocator's
 /// slack. Measured runs stay below.
-const BASE_GROWTH: u64 = 16 << 20;
+const BASE_GROWTH: u64 = 12 << 20;
 
 /// The same pipeline with the whole region as one chunk.
 fn visits_of_whole(pipeline: &Pipeline, grid: &ChunkGrid) -> Result<Vec<Visit>> {

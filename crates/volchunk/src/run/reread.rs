@@ -8,6 +8,7 @@ use std::sync::{
 use super::{
     digest::digest,
     executor::{Control, Progress, for_each_chunk},
+    gather::Gather,
     journal::Journal,
     spool::Spool,
 };
@@ -34,7 +35,8 @@ pub struct Reread {
 }
 
 /// Reads every chunk of `journal` back from `result`, the volume of `grid`'s domain, and holds it
-/// against its receipt. Threads: up to `workers`, as many as `memory` bytes allow.
+/// against its receipt. Threads: up to `workers`, as many as `memory` bytes allow. What `gather` wants
+/// is taken from what is read, as far as the memory allows.
 ///
 /// ```
 /// use volchunk::{ArraySource, Buffer, ChunkGrid, Control, Journal, Receipt, digest, reread};
@@ -48,7 +50,7 @@ pub struct Reread {
 /// }
 /// let now = Buffer::from_slice(&[4], &[1u8, 2, 3, 5]);
 /// let result = ArraySource::new(now.view());
-/// let found = reread(&grid, &journal, &result, (1, 1 << 20), Control::default())?;
+/// let found = reread(&grid, &journal, &result, (1, 1 << 20), None, Control::default())?;
 /// assert_eq!((found.chunks, found.altered.len()), (2, 1));
 /// assert_eq!(found.altered[0].chunk.core.to_string(), "[2:4]");
 /// # Ok::<(), volchunk::Error>(())
@@ -62,6 +64,7 @@ pub fn reread(
     journal: &Journal,
     result: &dyn Source,
     (workers, memory): (usize, u64),
+    gather: Option<&Gather<'_>>,
     control: Control<'_>,
 ) -> Result<Reread> {
     let info = result.info();
@@ -72,16 +75,27 @@ pub fn reread(
             info.shape
         )));
     }
-    let workers = fitting(reading_bytes(result, grid), workers, memory)?;
+    let reading = reading_bytes(result, grid);
+    let gather = gather.filter(|g| reading.saturating_add(g.bytes()) <= memory);
+    let each = reading.saturating_add(gather.map_or(0, Gather::bytes));
+    let workers = fitting(each, workers, memory)?;
+    let pieces = gather.map_or(0, |gather| {
+        gather.grant(memory.saturating_sub(each.saturating_mul(workers as u64)));
+        gather.begin()
+    });
     let range = journal.chunks();
     let altered: Mutex<Vec<(u64, Altered)>> = Mutex::default();
     let (chunks, voxels) = (AtomicU64::new(0), AtomicU64::new(0));
     for_each_chunk(
-        range.end - range.start,
+        pieces + range.end - range.start,
         workers,
         control.cancel,
-        |_| Ok(Scratch::with_limit(reading_bytes(result, grid))),
+        |_| Ok(Scratch::with_limit(each)),
         |scratch, k| {
+            let Some(k) = k.checked_sub(pieces) else {
+                gather.into_iter().for_each(|gather| gather.work(k, scratch));
+                return Ok(());
+            };
             let chunk = grid.chunk(range.start + k);
             let what = match journal.receipt(range.start + k)? {
                 None => Some("it has no receipt".to_owned()),
@@ -91,6 +105,9 @@ pub fn reread(
                     let mut buffer = scratch.take(place.shape(), info.dtype);
                     let read = result.read(&place, buffer.view_mut(), scratch);
                     let same = digest(&buffer) == receipt.digest;
+                    if let (Ok(()), Some(gather)) = (&read, gather) {
+                        gather.offer(&place, &buffer);
+                    }
                     scratch.give(buffer);
                     match read {
                         Ok(()) if same => None,

@@ -152,13 +152,12 @@ pub fn run_with(
     if let Some(journal) = options.journal {
         journal.begin()?;
     }
-    let first = todo.range().start;
     for_each_chunk(
-        todo.range().end - first,
+        todo.range().end - todo.range().start,
         plan.workers,
         options.control.cancel,
         |_| Ok(job.scratch()),
-        |scratch, k| job.chunk(scratch, first + k),
+        |scratch, turn| job.chunk(scratch, todo.at(turn)),
     )?;
     job.failed()?;
     debug_assert!(job.caches.iter().flatten().all(HaloCache::is_empty));

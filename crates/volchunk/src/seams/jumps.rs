@@ -37,66 +37,133 @@ impl Default for Measure {
     }
 }
 
+/// Columns that are worked on at a time.
+const BLOCK: usize = 32;
+/// Sums that are kept apart, so that they may be taken at once.
+const LANES: usize = 4;
+/// Differences of numbers below are finite.
+const SAFE: f64 = 1e300;
+
+/// A plane's share of a block.
+type Plane = [f64; BLOCK];
+
+/// What is summed of one order at one plane.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    sum: [f64; LANES],
+    magnitude: [f64; LANES],
+    count: u32,
+}
+
 /// The jumps in `voxels`, read at `site`, of all orders that reach up to `reach` voxels beyond those
 /// beside a plane. Voxels that are not finite count for nothing.
 pub(super) fn jumps(voxels: &Buffer, site: &Site, reach: u64) -> Measure {
-    let ndim = voxels.shape().len();
-    let order: Vec<usize> =
-        std::iter::once(site.axis).chain((0..ndim).filter(|&a| a != site.axis)).collect();
-    let view = voxels.view().permuted(&order);
-    let mut first = Buffer::zeros(view.shape(), view.dtype());
-    first.view_mut().copy_from(&view);
-    let length = view.shape()[0] as usize;
-    let columns = Region::whole(&view.shape()[1..]).voxels() as usize;
-    let mut lines: Vec<f64> = dispatch!(first.dtype(), T => {
-        first.as_slice::<T>().iter().map(|v| v.to_f64()).collect()
-    });
-    drop(first);
-    let mut measure = Measure::default();
-    // Plane k of the lines lies before voxel k, as long as there is one on its other side.
-    let middle = (site.plane - site.region.start()[site.axis]) as usize;
-    for k in (1..length).rev() {
-        let (before, behind) = lines.split_at_mut(k * columns);
-        let before = &before[(k - 1) * columns..];
-        behind[..columns].iter_mut().zip(before).for_each(|(b, a)| *b -= a);
-    }
-    let mut valid = 1..length;
-    for pass in 0..=reach as usize {
-        if pass > 0 {
-            second_difference(&mut lines, columns, valid.clone());
-            valid = valid.start + 1..valid.end.saturating_sub(1).max(valid.start + 1);
-        }
-        for k in valid.clone() {
-            let Some(slot) = (k + BESIDE as usize).checked_sub(middle).filter(|&s| s < LENGTH)
-            else {
-                continue;
-            };
-            let (mut sum, mut magnitude, mut count) = (0.0, 0.0, 0u32);
-            for &v in &lines[k * columns..(k + 1) * columns] {
-                if v.is_finite() {
-                    (sum, magnitude, count) = (sum + v, magnitude + v.abs(), count + 1);
+    let (columns, stride) = columns(voxels.shape(), site.axis);
+    let length = voxels.shape()[site.axis] as usize;
+    let passes = reach as usize + 1;
+    // Of plane k, which lies before voxel k, in the order of passes.
+    let mut sums = vec![Sums::default(); passes * length];
+    let mut lines: Vec<Plane> = vec![[0.0; BLOCK]; length];
+    for block in columns.chunks(BLOCK) {
+        let mut size = [0f64; LANES];
+        dispatch!(voxels.dtype(), T => {
+            let from = voxels.as_slice::<T>();
+            for (k, line) in lines.iter_mut().enumerate() {
+                for (v, column) in line.iter_mut().zip(block) {
+                    *v = from[column + k * stride].to_f64();
+                }
+                // What lies beyond the last column is 0, and adds nothing.
+                line[block.len()..].fill(0.0);
+                for lanes in line.chunks_exact(LANES) {
+                    lanes.iter().zip(&mut size).for_each(|(v, size)| *size += v.abs());
                 }
             }
-            if count > 0 {
-                measure.0[2 * pass][slot] = magnitude / f64::from(count);
-                measure.0[2 * pass + 1][slot] = (sum / f64::from(count)).abs();
+        });
+        // False too where one is NaN.
+        let plain = size.iter().sum::<f64>() < SAFE;
+        differences(&mut lines);
+        for pass in 0..passes {
+            let valid = 1 + pass..length.saturating_sub(pass);
+            if valid.is_empty() {
+                break;
             }
+            if pass > 0 {
+                second_differences(&mut lines, valid.start - 1..valid.end + 1);
+            }
+            let sums = &mut sums[pass * length..][..length];
+            for k in valid {
+                match plain {
+                    true => sums[k].add(&lines[k], block.len() as u32),
+                    false => lines[k][..block.len()].iter().for_each(|&v| sums[k].add_finite(v)),
+                }
+            }
+        }
+    }
+    let mut measure = Measure::default();
+    let middle = (site.plane - site.region.start()[site.axis]) as usize;
+    for (at, sums) in sums.iter().enumerate().filter(|(_, sums)| sums.count > 0) {
+        let (pass, k) = (at / length, at % length);
+        let slot = (k + BESIDE as usize).checked_sub(middle);
+        if let Some(slot) = slot.filter(|&slot| slot < LENGTH) {
+            let count = f64::from(sums.count);
+            measure.0[2 * pass][slot] = sums.magnitude.iter().sum::<f64>() / count;
+            measure.0[2 * pass + 1][slot] = (sums.sum.iter().sum::<f64>() / count).abs();
         }
     }
     measure
 }
 
-/// Replaces the planes inside `valid` by their second differences.
-fn second_difference(lines: &mut [f64], columns: usize, valid: std::ops::Range<usize>) {
-    if valid.len() < 3 {
-        return;
+/// Where the first voxels of all lines along `axis` lie in an array of `shape`, and the distance between
+/// two of a line.
+fn columns(shape: &[u64], axis: usize) -> (Vec<usize>, usize) {
+    let strides: Vec<usize> =
+        (0..shape.len()).map(|a| Region::whole(&shape[a + 1..]).voxels() as usize).collect();
+    let mut columns = vec![0];
+    for a in (0..shape.len()).filter(|&a| a != axis) {
+        let (steps, stride) = (0..shape[a] as usize, strides[a]);
+        columns = columns
+            .iter()
+            .flat_map(|first| steps.clone().map(move |k| first + k * stride))
+            .collect();
     }
-    let mut last: Vec<f64> = lines[valid.start * columns..][..columns].to_vec();
-    for k in valid.start + 1..valid.end - 1 {
-        let (own, next) = lines[k * columns..(k + 2) * columns].split_at_mut(columns);
-        for ((own, next), last) in own.iter_mut().zip(&*next).zip(&mut last) {
-            let before = std::mem::replace(last, *own);
-            *own = next - 2.0 * *own + before;
+    (columns, strides[axis])
+}
+
+impl Sums {
+    fn add(&mut self, plane: &Plane, width: u32) {
+        for lanes in plane.chunks_exact(LANES) {
+            for (k, v) in lanes.iter().enumerate() {
+                self.sum[k] += v;
+                self.magnitude[k] += v.abs();
+            }
         }
+        self.count += width;
+    }
+
+    fn add_finite(&mut self, v: f64) {
+        if v.is_finite() {
+            (self.sum[0], self.magnitude[0]) = (self.sum[0] + v, self.magnitude[0] + v.abs());
+            self.count += 1;
+        }
+    }
+}
+
+/// Replaces every plane but the first by its difference from the one before.
+fn differences(lines: &mut [Plane]) {
+    for k in (1..lines.len()).rev() {
+        let before = lines[k - 1];
+        lines[k].iter_mut().zip(&before).for_each(|(v, b)| *v -= b);
+    }
+}
+
+/// Replaces the planes inside `valid`, its ends apart, by their second differences.
+fn second_differences(lines: &mut [Plane], valid: std::ops::Range<usize>) {
+    let mut last = lines[valid.start];
+    for k in valid.start + 1..valid.end - 1 {
+        let (own, next) = (lines[k], lines[k + 1]);
+        for (j, v) in lines[k].iter_mut().enumerate() {
+            *v = next[j] - 2.0 * own[j] + last[j];
+        }
+        last = own;
     }
 }

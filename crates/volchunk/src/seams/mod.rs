@@ -7,7 +7,9 @@ mod sites;
 
 use std::sync::{Mutex, PoisonError, atomic::AtomicBool};
 
-use crate::{Error, ErrorKind, Region, Result, Scratch, Source, for_each_chunk};
+use crate::{
+    Buffer, Error, ErrorKind, Region, Result, Scratch, Source, VolumeInfo, Wants, for_each_chunk,
+};
 use jumps::{KINDS, Measure, jumps};
 use sites::{Lattice, Site, sites};
 
@@ -73,7 +75,8 @@ impl AxisSeams {
 /// standard deviations (1.4826 × the median absolute deviation) above the median of the off-grid
 /// planes, all planes together [`SCORE_GRID`], *and* half as far again as any off-grid plane.
 ///
-/// A volume whose content has the period of the grid is seen as one with seams.
+/// An axis on whose planes lie fewer than 256 voxels, or around none of whose planes 20 can be compared,
+/// is too small to judge. A volume whose content has the period of the grid is seen as one with seams.
 ///
 /// ```
 /// use std::sync::atomic::AtomicBool;
@@ -96,73 +99,133 @@ impl AxisSeams {
 /// A zero chunk, another number of axes; a budget too small for one patch; what the source reports;
 /// [`ErrorKind::Cancelled`].
 pub fn measure_seams(source: &dyn Source, request: &SeamRequest<'_>) -> Result<Vec<AxisSeams>> {
-    let info = source.info();
-    let lattice = Lattice::new(info, request.chunk, request.offset)?;
-    let (mut axes, mut all) = (Vec::new(), Vec::new());
-    for axis in 0..info.ndim() {
-        let planes = lattice.planes(axis);
-        let (found, skipped) = match lattice.hindrance(axis) {
-            Some(why) => (Vec::new(), Some(why)),
-            None => (sites(&lattice, axis), None),
-        };
-        let patches = found.len();
-        all.extend(found);
-        let (grid, each, worst) = (None, Vec::new(), None);
-        axes.push(AxisSeams { axis, planes, patches, grid, each, worst, skipped });
-    }
-    let measured = measure(source, &lattice, &all, request)?;
-    for axis in axes.iter_mut().filter(|a| a.skipped.is_none()) {
-        let own: Vec<(&Site, &Measure)> =
-            all.iter().zip(&measured).filter(|(site, _)| site.axis == axis.axis).collect();
-        judge::judge(axis, &lattice, &own);
-    }
-    Ok(axes)
+    SeamSearch::new(source.info(), request.chunk, request.offset)?.finish(source, request)
 }
 
-/// The jumps at every site.
-fn measure(
-    source: &dyn Source,
-    lattice: &Lattice<'_>,
-    sites: &[Site],
-    request: &SeamRequest<'_>,
-) -> Result<Vec<Measure>> {
-    let size = source.info().dtype.size() as u64;
-    let decoded = source
-        .info()
-        .storage
-        .as_ref()
-        .map_or(0, |s| s.chunk.iter().fold(size, |bytes, &n| bytes.saturating_mul(n)));
-    // The patch, the same with its axis first, twice as f64.
-    let patch = sites.iter().map(|s| s.region.voxels()).max().unwrap_or(0) * (2 * size + 16);
-    let need = patch.saturating_add(decoded).saturating_add(source.read_overhead()).max(1);
-    let workers = request.workers.min((request.memory / need) as usize);
-    if workers == 0 {
-        return Err(Error::new(
-            ErrorKind::OverMemory,
-            format!(
-                "a look at one patch needs {need} bytes, of which {decoded} are a storage chunk; \
-                 {} are granted",
-                request.memory
-            ),
-        ));
+/// As [`measure_seams`], of what is read anyway: its patches are [wanted](Wants) of
+/// [`reread`](crate::reread); [`finish`](Self::finish) reads what did not pass there.
+pub struct SeamSearch<'a> {
+    lattice: Lattice<'a>,
+    info: &'a VolumeInfo,
+    sites: Vec<Site>,
+    measured: Vec<Mutex<Option<Measure>>>,
+}
+
+impl std::fmt::Debug for SeamSearch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SeamSearch").field("patches", &self.sites.len()).finish_non_exhaustive()
     }
-    let done: Mutex<Vec<Measure>> = Mutex::new(vec![Measure::default(); sites.len()]);
-    for_each_chunk(
-        sites.len() as u64,
-        workers,
-        request.cancel,
-        |_| Ok(Scratch::with_limit(need)),
-        |scratch, k| {
-            let site = &sites[k as usize];
-            let mut voxels = scratch.take(site.region.shape(), source.info().dtype);
-            source.read(&site.region, voxels.view_mut(), scratch)?;
-            let found = jumps(&voxels, site, lattice.reach(site.axis));
-            scratch.give(voxels);
-            done.lock().unwrap_or_else(PoisonError::into_inner)[k as usize] = found;
-            Ok(())
-        },
-    )?;
-    Ok(done.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+impl<'a> SeamSearch<'a> {
+    /// The patches on the planes of a grid; `chunk` and `offset` as in [`SeamRequest`].
+    ///
+    /// # Errors
+    /// A zero chunk, another number of axes.
+    pub fn new(info: &'a VolumeInfo, chunk: &'a [u64], offset: &[u64]) -> Result<Self> {
+        let lattice = Lattice::new(info, chunk, offset)?;
+        let measurable = (0..info.ndim()).filter(|&axis| lattice.hindrance(axis).is_none());
+        let sites: Vec<Site> = measurable.flat_map(|axis| sites(&lattice, axis)).collect();
+        let measured = sites.iter().map(|_| Mutex::default()).collect();
+        Ok(Self { lattice, info, sites, measured })
+    }
+
+    /// Measures the patches that were not taken, and judges.
+    ///
+    /// # Errors
+    /// As [`measure_seams`].
+    pub fn finish(self, source: &dyn Source, request: &SeamRequest<'_>) -> Result<Vec<AxisSeams>> {
+        self.measure_left(source, request)?;
+        let measured: Vec<Measure> = self
+            .measured
+            .iter()
+            .filter_map(|m| m.lock().unwrap_or_else(PoisonError::into_inner).take())
+            .collect();
+        let axes = (0..self.info.ndim()).map(|axis| {
+            let own: Vec<(&Site, &Measure)> =
+                self.sites.iter().zip(&measured).filter(|(site, _)| site.axis == axis).collect();
+            let mut found = AxisSeams {
+                axis,
+                planes: self.lattice.planes(axis),
+                patches: own.len(),
+                grid: None,
+                each: Vec::new(),
+                worst: None,
+                skipped: self.lattice.hindrance(axis),
+            };
+            if found.skipped.is_none() {
+                judge::judge(&mut found, &self.lattice, &own);
+            }
+            found
+        });
+        Ok(axes.collect())
+    }
+
+    fn measure_left(&self, source: &dyn Source, request: &SeamRequest<'_>) -> Result<()> {
+        let is_left =
+            |k: &usize| self.measured[*k].lock().unwrap_or_else(PoisonError::into_inner).is_none();
+        let left: Vec<usize> = (0..self.sites.len()).filter(is_left).collect();
+        let info = source.info();
+        let size = info.dtype.size() as u64;
+        let decoded = info
+            .storage
+            .as_ref()
+            .map_or(0, |s| s.chunk.iter().fold(size, |bytes, &n| bytes.saturating_mul(n)));
+        let patch = self.largest().saturating_mul(size).saturating_add(Wants::bytes(self));
+        let need = patch.saturating_add(decoded).saturating_add(source.read_overhead()).max(1);
+        let workers = request.workers.min((request.memory / need) as usize);
+        if workers == 0 && !left.is_empty() {
+            return Err(Error::new(
+                ErrorKind::OverMemory,
+                format!(
+                    "a look at one patch needs {need} bytes, of which {decoded} are a storage \
+                     chunk; {} are granted",
+                    request.memory
+                ),
+            ));
+        }
+        for_each_chunk(
+            left.len() as u64,
+            workers,
+            request.cancel,
+            |_| Ok(Scratch::with_limit(need)),
+            |scratch, k| {
+                let number = left[k as usize];
+                let region = &self.sites[number].region;
+                let mut voxels = scratch.take(region.shape(), info.dtype);
+                source.read(region, voxels.view_mut(), scratch)?;
+                self.take(number, &voxels);
+                scratch.give(voxels);
+                Ok(())
+            },
+        )?;
+        Ok(())
+    }
+
+    /// Voxels of the largest patch.
+    fn largest(&self) -> u64 {
+        self.sites.iter().map(|site| site.region.voxels()).max().unwrap_or(0)
+    }
+}
+
+impl Wants for SeamSearch<'_> {
+    fn regions(&self) -> Vec<Region> {
+        self.sites.iter().map(|site| site.region.clone()).collect()
+    }
+
+    fn take(&self, number: usize, voxels: &Buffer) {
+        let site = &self.sites[number];
+        let found = jumps(voxels, site, self.lattice.reach(site.axis));
+        *self.measured[number].lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+    }
+
+    fn bytes(&self) -> u64 {
+        // A block of columns, and where they lie: a word for each, which are fewer than voxels.
+        const BLOCK: u64 = 64 << 10;
+        let across = |site: &Site| site.region.voxels() / site.region.shape()[site.axis].max(1);
+        let columns = self.sites.iter().map(across).max().unwrap_or(0);
+        columns.saturating_mul(16).saturating_add(BLOCK)
+    }
 }
 
 /// All axes' `values` in one word, for messages.

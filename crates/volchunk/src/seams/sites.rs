@@ -7,14 +7,18 @@ use crate::{AxisKind, Coords, Error, Region, Result, VolumeInfo};
 const PLANES: u64 = 24;
 /// Patches of one axis, at the least planes.
 const PATCHES: u64 = 96;
+/// Voxels of all patches of all axes, at the least planes; an eighth of the volume's where that is more.
+const VOXELS: u64 = 48 << 20;
 /// Voxels along the sides of a patch.
 const SIDE: u64 = 64;
 /// Voxels on both sides of a plane among which off-grid planes are looked for.
 pub(super) const BESIDE: u64 = 32;
 /// The least chunk between whose planes off-grid planes can be told.
 const THINNEST: u64 = 8;
-/// Fewer off-grid planes beside a plane tell nothing.
-pub(super) const FEWEST: usize = 6;
+/// Fewer off-grid planes beside a plane tell nothing: one in so many may be an edge of the content.
+pub(super) const FEWEST: usize = 20;
+/// Fewer voxels on a plane tell nothing.
+const SMALLEST: u64 = 256;
 
 /// The planes of a grid in a volume.
 pub(super) struct Lattice<'a> {
@@ -63,14 +67,18 @@ impl<'a> Lattice<'a> {
     /// Why nothing can be measured on `axis`.
     pub(super) fn hindrance(&self, axis: usize) -> Option<String> {
         let c = self.chunk[axis];
+        let n = &self.info.shape;
+        let across = (0..n.len()).filter(|&a| a != axis).map(|a| n[a]).product::<u64>();
         if self.planes(axis) == 0 {
             Some("no plane of the grid lies inside the volume".into())
         } else if c < THINNEST {
             Some(format!(
                 "chunks of {c} leave no off-grid planes to compare; legal: from {THINNEST}"
             ))
+        } else if across < SMALLEST {
+            Some(format!("too small to judge: {across} voxels on a plane, from {SMALLEST} tell"))
         } else if self.measurable(axis).next().is_none() {
-            Some("its planes lie too near to the ends of the volume".into())
+            Some(format!("too small to judge: around none of its planes lie {FEWEST} off the grid"))
         } else {
             None
         }
@@ -115,6 +123,16 @@ impl<'a> Lattice<'a> {
         (self.planes(axis) + 1).saturating_mul(sides)
     }
 
+    /// Patches that are wanted of an axis, at the least planes: measuring them is to be a small part of
+    /// reading the volume.
+    fn patches(&self, axis: usize) -> u64 {
+        let n = &self.info.shape;
+        let sides = (0..n.len()).map(|a| if a == axis { 2 * BESIDE } else { self.side(a) });
+        let patch = sides.zip(n).fold(1, |voxels: u64, (side, &n)| voxels * side.min(n).max(1));
+        let voxels = (Region::whole(n).voxels() / 8).max(VOXELS) / n.len() as u64;
+        PATCHES.min(voxels / patch)
+    }
+
     fn side(&self, axis: usize) -> u64 {
         let space = self.info.axes[axis].kind == AxisKind::Space;
         if space { SIDE.min(self.chunk[axis]) } else { 1 }
@@ -137,7 +155,7 @@ impl<'a> Lattice<'a> {
 /// every call.
 pub(super) fn sites(lattice: &Lattice<'_>, axis: usize) -> Vec<Site> {
     let planes: Vec<u64> = lattice.measurable(axis).collect();
-    let wanted = (PATCHES / planes.len().max(1) as u64).max(4);
+    let wanted = (lattice.patches(axis) / planes.len().max(1) as u64).max(4);
     let others: Vec<usize> = (0..lattice.info.ndim()).filter(|&a| a != axis).collect();
     let faces = others.iter().fold(1u64, |n, &a| n.saturating_mul(lattice.slots(a)));
     let taken = faces.min(wanted);

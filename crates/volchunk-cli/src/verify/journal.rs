@@ -1,0 +1,85 @@
+//! What the journals of an output tell, of every chunk and of the job.
+
+use std::{path::Path, time::Instant};
+
+use volchunk::{
+    Audit, Control, ErrorKind, Gather, Reread, Result, SeamSearch, ShiftedAudit, Source, Wants,
+    reread,
+};
+
+use super::{
+    Means, OfJournal, SAMPLES,
+    basis::{Basis, bases, open_level},
+};
+use crate::{journals::Kept, progress::Display};
+
+/// Reads every chunk back. On the way `search` takes its patches, and regions computed anew are
+/// compared.
+pub(super) fn look(
+    output: &Path,
+    kept: &[Kept],
+    search: &SeamSearch<'_>,
+    means: Means<'_>,
+) -> Result<OfJournal> {
+    let started = Instant::now();
+    let mut found: Vec<(usize, Reread)> = Vec::new();
+    let mut audits = Vec::new();
+    // Damage and seams are told even where the job cannot be repeated.
+    let bases = match bases(output, kept, means) {
+        Err(e) if e.is_cancelled() => return Err(e),
+        bases => bases,
+    };
+    for parts in kept.chunk_by(|a, b| a.head.level == b.head.level) {
+        let level = parts[0].head.level;
+        let result = open_level(output, level, kept)?;
+        let basis = bases.as_ref().map(|bases| bases.iter().find(|basis| basis.level == level));
+        let (one, audit) = look_at_level(&*result, parts, basis.ok().flatten(), search, means)?;
+        found.push((level, one));
+        audits.extend(audit.map(|audit| audit.map(|audit| (level, audit))));
+    }
+    let elapsed = started.elapsed();
+    let audit = bases.and_then(|_| audits.into_iter().collect::<Result<Vec<_>>>());
+    Ok(OfJournal { reread: found, elapsed, audit: audit.map_err(|e| e.to_string()) })
+}
+
+/// What the journals of one level's parts found together, and computing anew, which may fail by
+/// itself.
+fn look_at_level(
+    result: &dyn Source,
+    parts: &[Kept],
+    basis: Option<&Basis>,
+    search: &SeamSearch<'_>,
+    means: Means<'_>,
+) -> Result<(Reread, Option<Result<Audit>>)> {
+    let sources: Vec<&dyn Source> = basis.iter().map(|basis| &*basis.source).collect();
+    let audit =
+        basis.map(|basis| ShiftedAudit::new(&basis.plan, &basis.pipeline, &sources, SAMPLES));
+    let mut wants: Vec<&dyn Wants> = Vec::new();
+    wants.extend(audit.iter().flatten().map(|audit| audit as &dyn Wants));
+    if parts[0].head.level == 0 {
+        wants.push(search);
+    }
+    let gather = Gather::new(&wants, result.info().dtype);
+    let mut all = Reread::default();
+    for Kept { head, journal, .. } in parts {
+        let grid = head.grid()?;
+        let display = Display::new("reading back", grid.domain().voxels(), means.quiet);
+        let control = Control { cancel: means.cancel, progress: &|p| display.update(p) };
+        let memory = (means.workers, means.memory());
+        let one = reread(&grid, journal, result, memory, Some(&gather), control);
+        display.end();
+        let one = one.map_err(|e| match e.kind() {
+            ErrorKind::OverMemory => e.context("--memory"),
+            _ => e,
+        })?;
+        all.chunks += one.chunks;
+        all.bytes += one.bytes;
+        all.altered.extend(one.altered);
+    }
+    let control = Control { cancel: means.cancel, ..Control::default() };
+    let audit = match audit.map(|audit| audit.and_then(|audit| audit.finish(result, control))) {
+        Some(Err(e)) if e.is_cancelled() => return Err(e),
+        audit => audit,
+    };
+    Ok((all, audit))
+}
