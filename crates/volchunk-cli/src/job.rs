@@ -88,6 +88,9 @@ pub struct FunctionRecord {
     /// How many channels the result has, and whether their axis is the first; that axis counts in
     /// no other field.
     pub channels: Option<(u64, bool)>,
+    /// Of points: how far apart, on each axis as text, those of several chunks are one; None: none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedupe: Option<Vec<String>>,
 }
 
 impl Job {
@@ -265,6 +268,11 @@ impl Job {
             .map_err(|e| Error::argument(format!("the job cannot be recorded: {e}")))
     }
 
+    /// Whether a function of a caller's does it.
+    pub(crate) fn is_of_function(&self) -> bool {
+        self.function.is_some()
+    }
+
     /// The ops as text.
     pub(crate) fn ops(&self) -> &[String] {
         &self.ops
@@ -363,6 +371,9 @@ impl Job {
             let dtype = |f: &FunctionRecord| f.dtype.clone().unwrap_or_else(|| "any".into());
             let alike = other.dtype.is_none() || own.dtype == other.dtype;
             compare("dtype", alike, dtype(own), dtype(other));
+            let dedupe =
+                |f: &FunctionRecord| f.dedupe.as_ref().map_or("none".into(), |d| d.join(", "));
+            compare("dedupe", own.dedupe == other.dedupe, dedupe(own), dedupe(other));
         }
         compare("axes", self.axes == wanted.axes, axes(self), axes(wanted));
         let size = |job: &Self| shown(&job.voxel_size);
