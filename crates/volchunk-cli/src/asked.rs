@@ -15,7 +15,7 @@ use crate::{
     start::{Begun, Start, Wanted, begin_asked, start},
     statistics::{Known, known},
     store::{Store, free},
-    table::{TableRows, open_spool, write_table},
+    table::{TableRows, columns_found, open_spool, write_table},
 };
 
 /// A volume that a caller opened or holds.
@@ -67,6 +67,8 @@ pub struct Settled {
     pub chunk: Option<Vec<u64>>,
     /// With the dtype and the channels that it turned out to give.
     pub function: Option<FunctionRecord>,
+    /// Of what chunks found for a table; 0 while that is nothing.
+    pub columns: u64,
 }
 
 /// What stands at the output of a job.
@@ -178,7 +180,14 @@ impl Asked {
             Start::Anew => Found::Nothing,
             Start::AlreadyComplete => Found::Complete,
             Start::Resume(kept) => match kept.first() {
-                Some(first) => Found::Unfinished(first.head.job.settled()),
+                Some(first) => {
+                    let (chunk, function) = first.head.job.settled();
+                    let columns = match Target::of_output(&self.output)? {
+                        Target::Table(_) => columns_found(&self.output)?,
+                        Target::Volume(_) => 0,
+                    };
+                    Found::Unfinished(Settled { chunk, function, columns })
+                }
                 None => Found::Nothing,
             },
         })
@@ -193,7 +202,7 @@ impl Asked {
     pub fn begin(&self, plan: &Plan, info: &VolumeInfo, wanted: Wanted) -> Result<Option<Writing>> {
         let Some(begun) = begin_asked(self, wanted)? else { return Ok(None) };
         // The plan was made for what was found: it can be another only if it was begun since.
-        if begun.job.as_ref().is_some_and(|job| job.settled().chunk != self.job.settled().chunk) {
+        if begun.job.as_ref().is_some_and(|job| job.settled().0 != self.job.settled().0) {
             return Err(Error::new(
                 ErrorKind::Exists,
                 format!(

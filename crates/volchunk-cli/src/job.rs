@@ -14,7 +14,7 @@ use volchunk_io::{Format, companion_path, same_or_inside};
 use volchunk_ops::Number;
 
 use crate::{
-    asked::{Asked, Given, GivenVolume, Settled},
+    asked::{Asked, Given, GivenVolume},
     config::{Config, Description, Lengths, Roi, Selection, Target, parse_ops},
     fingerprint::Fingerprint,
     prepare::Prepared,
@@ -160,9 +160,10 @@ impl Job {
         })
     }
 
-    /// What an earlier run of a job settled that it was free to choose.
-    pub(crate) fn settled(&self) -> Settled {
-        Settled { chunk: self.chunk.clone(), function: self.function.clone() }
+    /// What an earlier run of a job settled that it was free to choose: the chunk, what the function
+    /// gives.
+    pub(crate) fn settled(&self) -> (Option<Vec<u64>>, Option<FunctionRecord>) {
+        (self.chunk.clone(), self.function.clone())
     }
 
     /// Reads the job file at `path`.

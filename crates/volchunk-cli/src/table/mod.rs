@@ -71,6 +71,11 @@ pub(crate) fn read_spool(output: &Path, part: Option<Part>, grid: &ChunkGrid) ->
     Spool::read(&spool_path(output, part), info, grid)
 }
 
+/// Columns of what the chunks of an output found so far; 0 while that is nothing.
+pub(crate) fn columns_found(output: &Path) -> Result<u64> {
+    Spool::columns_in(&spool_path(output, None))
+}
+
 fn spool_path(output: &Path, part: Option<Part>) -> PathBuf {
     let stem = part.map_or_else(|| "0".into(), Part::name);
     companion_path(output).join(format!("{stem}.spool"))

@@ -7,6 +7,7 @@
 use std::{
     collections::HashMap,
     fs::{self, File},
+    io::ErrorKind as IoKind,
     ops::Range,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -122,6 +123,23 @@ impl Spool {
         Ok(spool)
     }
 
+    /// Columns of the tables in the file at `path`, which stays as it is; 0 while none has rows, or
+    /// where there is no such file.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn columns_in(path: &Path) -> Result<u64> {
+        let mut head = [0; HEAD as usize];
+        let read = File::open(path).and_then(|file| os::read_exact_at(&file, &mut head, 0));
+        match read {
+            Ok(()) if head[..12] == head_of(0)[..12] => Ok(columns_of(&head)),
+            // It will be refused, or begun anew.
+            Ok(()) => Ok(0),
+            Err(e) if matches!(e.kind(), IoKind::NotFound | IoKind::UnexpectedEof) => Ok(0),
+            Err(e) => Err(Error::io(format_args!("reading {}", path.display()), e)),
+        }
+    }
+
     fn new(
         path: &Path,
         file: std::io::Result<File>,
@@ -150,7 +168,7 @@ impl Spool {
                 )));
             }
         }
-        let columns = u64::from(u32::from_le_bytes([head[12], head[13], head[14], head[15]]));
+        let columns = columns_of(&head);
         let state = scan(&file, length.max(HEAD), columns, grid.len()).map_err(fail)?;
         if writes {
             file.set_len(state.end).map_err(fail)?;
@@ -227,6 +245,10 @@ fn head_of(columns: u64) -> [u8; HEAD as usize] {
     head[8..12].copy_from_slice(&VERSION.to_le_bytes());
     head[12..].copy_from_slice(&(columns as u32).to_le_bytes());
     head
+}
+
+fn columns_of(head: &[u8; HEAD as usize]) -> u64 {
+    u64::from(u32::from_le_bytes([head[12], head[13], head[14], head[15]]))
 }
 
 /// The tables of a file, up to the first that is torn or of no chunk.
@@ -439,14 +461,14 @@ mod tests {
         );
         drop(spool);
         let spool = open();
-        assert_eq!(spool.rows(0), Some(0));
+        assert_eq!((spool.rows(0), Spool::columns_in(&path).unwrap()), (Some(0), 0));
         write(&spool, 1, [1, 3], &[4.0, 0.5, 0.25]).unwrap();
         write(&spool, 2, [0, 1], &[]).unwrap();
         assert!(write(&spool, 3, [1, 2], &[12.0, 1.0]).is_err());
         drop(spool);
         for spool in [open(), Spool::read(&path, VolumeInfo::new(&[40], Dtype::U8), &grid).unwrap()]
         {
-            assert_eq!(spool.columns(), 3);
+            assert_eq!((spool.columns(), Spool::columns_in(&path).unwrap()), (3, 3));
             assert_eq!([0, 1, 2, 3].map(|n| spool.rows(n)), [Some(0), Some(1), Some(0), None]);
             assert_eq!(spool.table(1).unwrap().unwrap().as_slice::<f64>(), [4.0, 0.5, 0.25]);
         }
