@@ -1,4 +1,4 @@
-"""detect_blobs with a path as out: the program's file, and each goes on with what the other began."""
+"""detect_blobs with a path as out: the program's file, and each goes on with the other's."""
 
 import functools
 import os
@@ -42,10 +42,12 @@ WAYS = [
     ((), {}),
     (("--threshold-rel", "0.3"), {"threshold_rel": 0.3}),
     (("--mask", "mask.npy"), {"mask": "mask.npy"}),
-    (("--roi", "5:25,:,10:60", "--skip-empty", "0"), {"roi": np.s_[5:25, :, 10:60], "skip_empty": 0}),
+    (("--roi", "5:25,:,10:60", "--skip-empty", "0"),
+     {"roi": np.s_[5:25, :, 10:60], "skip_empty": 0}),
     (("--op", "tophat:radius=5", "--op", "percentile:low=1:high=99"),
      {"before": ["tophat:radius=5", "percentile:low=1:high=99"]}),
-    (("--log-scale", "--exclude-border", "3,0,9"), {"log_scale": True, "exclude_border": (3, 0, 9)}),
+    (("--log-scale", "--exclude-border", "3,0,9"),
+     {"log_scale": True, "exclude_border": (3, 0, 9)}),
 ]
 
 

@@ -230,7 +230,7 @@ impl Asked {
                 Store::Table(Box::new(open_spool(&output, None, plan, columns, false)?))
             }
         };
-        Ok(Some(Writing { journal, output, memory: free(plan), store, _begun: begun }))
+        Ok(Some(Writing { journal, output, cap: plan.memory.cap, store, _begun: begun }))
     }
 
     /// The ops as text, with what those of them that need to know of the whole volume were told when
@@ -278,8 +278,8 @@ pub struct Writing {
     /// Of all its chunks.
     pub journal: Journal,
     output: PathBuf,
-    /// Bytes that making a table may take.
-    memory: u64,
+    /// Bytes that the process may hold.
+    cap: u64,
     /// What earlier runs wrote is in it.
     store: Store,
     _begun: Begun,
@@ -303,6 +303,6 @@ impl Writing {
     ) -> Result<()> {
         let Store::Table(spool) = &self.store else { return Ok(()) };
         let spools = [&**spool];
-        write_table(&self.output, &*rows(&spools)?, &spools, self.memory, cancel).map(drop)
+        write_table(&self.output, &*rows(&spools)?, &spools, free(self.cap), cancel).map(drop)
     }
 }

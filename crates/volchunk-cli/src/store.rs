@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use volchunk::{Plan, Result, Sink, Spool, os};
+use volchunk::{Result, Sink, Spool, os};
 use volchunk_io::{Part, resume};
 
 use crate::{
@@ -57,7 +57,7 @@ pub(crate) fn complete(
     match (config.target, stores.first()) {
         (Target::Table(_), _) => {
             let blobs = BlobRows::new(&config.ops, &prepared.pipeline)?;
-            let memory = free(&prepared.plan);
+            let memory = free(prepared.plan.memory.cap);
             table::write_table(&config.output, &blobs, &spools, memory, cancel).map(Some)
         }
         (Target::Volume(_), Some(store)) => store.sink().finish().map(|()| None),
@@ -65,7 +65,7 @@ pub(crate) fn complete(
     }
 }
 
-/// Bytes that are left under the cap of `plan` when its chunks are done.
-pub(crate) fn free(plan: &Plan) -> u64 {
-    plan.memory.cap.saturating_sub(os::resident_memory().unwrap_or(0))
+/// Bytes that are left now under a `cap`.
+pub(crate) fn free(cap: u64) -> u64 {
+    cap.saturating_sub(os::resident_memory().unwrap_or(0))
 }
