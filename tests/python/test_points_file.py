@@ -268,6 +268,7 @@ def test_bad_outputs_are_named(tmp_path):
     ("words", "table", "more"),
     [
         (r"func returned integers beyond 2\*\*53; legal with a path", [[5, 5, 5, 2**53 + 1]], {}),
+        (r"func returned integers beyond 2\*\*53; legal with a path", [[5, 5, 5, -(2**53) - 1]], {}),
         ("func returned 1024 columns; legal with a path as out: at most 1023", [[1] * 1024], {}),
         ("NaN in column 3, by which dedupe decides", [[5, 5, 5, np.nan]], {"dedupe": 1}),
     ],
