@@ -8,7 +8,6 @@ Few kills here; as many as you like, for each output and executor, by
 import os
 import pathlib
 import random
-import struct
 import subprocess
 import sys
 import time
@@ -17,11 +16,11 @@ import kill_program
 import numpy as np
 import pytest
 import volchunk
+from table_tools import receipts
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 PROGRAM = pathlib.Path(kill_program.__file__)
 KILLS = int(os.environ.get("VOLCHUNK_KILLS", 4))
-HEAD, RECORD, COMMITTED = 40, struct.Struct("<5QII"), 1
 
 
 def start(output, executor):
@@ -29,18 +28,6 @@ def start(output, executor):
     program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert program.stdout.readline() == "begins\n"
     return program
-
-
-def receipts(output):
-    """The journal's records of committed chunks, in their order."""
-    path = pathlib.Path(f"{output}.volchunk", "0.journal")
-    if not path.exists():
-        return []
-    journal = path.read_bytes()
-    records = journal[HEAD + struct.unpack_from("<I", journal, 12)[0] :]
-    # What a kill tore off is no record.
-    records = records[: len(records) // RECORD.size * RECORD.size]
-    return [record for record in RECORD.iter_unpack(records) if record[5] == COMMITTED]
 
 
 @pytest.mark.parametrize("executor", ["threads", "processes"])

@@ -1,18 +1,21 @@
 //! A job as it is asked for: what the outputs and journals of earlier runs are measured against.
 //! Callers that make their own sources and plans have their outputs kept by it as the program does.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::atomic::AtomicBool};
 
-use volchunk::{Error, ErrorKind, Journal, Plan, Result, Sink, StorageGrid, VolumeInfo};
-use volchunk_io::{CreateOptions, resume, same_or_inside};
+use volchunk::{Error, ErrorKind, Journal, Plan, Result, Sink, Spool, StorageGrid, VolumeInfo};
+use volchunk_io::{CreateOptions, TableFormat, resume, same_or_inside};
 
 use crate::{
-    config::Target,
+    config::{Target, parse_ops},
     fingerprint::Fingerprint,
     job::{FunctionRecord, Job},
     journals::{Head, open_journal},
     prepare::Prepared,
     start::{Begun, Start, Wanted, begin_asked, start},
+    statistics::{Known, known},
+    store::{Store, free},
+    table::{TableRows, columns_found, open_spool, write_table},
 };
 
 /// A volume that a caller opened or holds.
@@ -51,6 +54,8 @@ pub struct Given {
     pub skip_empty: Option<String>,
     /// Where the result goes.
     pub output: PathBuf,
+    /// Whether it is a table of points, not a volume.
+    pub table: bool,
     /// What begins anew, in the caller's words: `--force`.
     pub anew: &'static str,
 }
@@ -62,6 +67,8 @@ pub struct Settled {
     pub chunk: Option<Vec<u64>>,
     /// With the dtype and the channels that it turned out to give.
     pub function: Option<FunctionRecord>,
+    /// Of what chunks found for a table; 0 while that is nothing.
+    pub columns: u64,
 }
 
 /// What stands at the output of a job.
@@ -123,6 +130,7 @@ impl Asked {
     ///     fill: None,
     ///     skip_empty: None,
     ///     output: folder.path().join("bright.npy"),
+    ///     table: false,
     ///     anew: "--force",
     /// };
     /// let asked = Asked::by(&given, None)?;
@@ -132,9 +140,9 @@ impl Asked {
     ///
     /// # Errors
     /// Ops or numbers that are none; an output that is, holds or lies inside of a file that is read,
-    /// whose ending names no format, or that has no folder to stand in.
+    /// whose ending names no format of what is made, or that has no folder to stand in.
     pub fn by(given: &Given, storage: Option<&StorageGrid>) -> Result<Self> {
-        Target::of_output(&given.output)?;
+        check_target(given)?;
         let output = given.output.display();
         let folder = given.output.parent().filter(|p| !p.as_os_str().is_empty());
         if let Some(folder) = folder {
@@ -172,7 +180,14 @@ impl Asked {
             Start::Anew => Found::Nothing,
             Start::AlreadyComplete => Found::Complete,
             Start::Resume(kept) => match kept.first() {
-                Some(first) => Found::Unfinished(first.head.job.settled()),
+                Some(first) => {
+                    let (chunk, function) = first.head.job.settled();
+                    let columns = match Target::of_output(&self.output)? {
+                        Target::Table(_) => columns_found(&self.output)?,
+                        Target::Volume(_) => 0,
+                    };
+                    Found::Unfinished(Settled { chunk, function, columns })
+                }
                 None => Found::Nothing,
             },
         })
@@ -187,7 +202,7 @@ impl Asked {
     pub fn begin(&self, plan: &Plan, info: &VolumeInfo, wanted: Wanted) -> Result<Option<Writing>> {
         let Some(begun) = begin_asked(self, wanted)? else { return Ok(None) };
         // The plan was made for what was found: it can be another only if it was begun since.
-        if begun.job.as_ref().is_some_and(|job| job.settled().chunk != self.job.settled().chunk) {
+        if begun.job.as_ref().is_some_and(|job| job.settled().0 != self.job.settled().0) {
             return Err(Error::new(
                 ErrorKind::Exists,
                 format!(
@@ -202,10 +217,59 @@ impl Asked {
         let head = Head::of(self.job.clone(), 0, plan);
         let journal = open_journal(&self.output, &head, None, false)?;
         self.job.record_beside(&self.output)?;
-        let attributes = Some(self.job.attributes(Target::of_output(&self.output)?)?);
-        let options = CreateOptions { attributes, ..CreateOptions::default() };
-        let sink = resume(&self.output, info, &options)?;
-        Ok(Some(Writing { journal, sink, _begun: begun }))
+        let (output, target) = (self.output.clone(), Target::of_output(&self.output)?);
+        let store = match target {
+            Target::Volume(_) => {
+                let attributes = Some(self.job.attributes(target)?);
+                let options = CreateOptions { attributes, ..CreateOptions::default() };
+                Store::Volume(resume(&output, info, &options)?)
+            }
+            Target::Table(_) => {
+                // How many columns a function's tables have, its first rows tell.
+                let columns = plan.columns.filter(|_| !self.job.is_of_function());
+                Store::Table(Box::new(open_spool(&output, None, plan, columns, false)?))
+            }
+        };
+        Ok(Some(Writing { journal, output, cap: plan.memory.cap, store, _begun: begun }))
+    }
+
+    /// The ops as text, with what those of them that need to know of the whole volume were told when
+    /// the output was begun. None: they are to be told by passes over the input.
+    ///
+    /// # Errors
+    /// A damaged journal; I/O.
+    pub fn known_ops(&self, wanted: Wanted) -> Result<Option<Vec<String>>> {
+        let ops = parse_ops(self.job.ops())?;
+        Ok(match known(&ops, &self.output, wanted.force)? {
+            Known::Ops(ops) => Some(ops.iter().map(ToString::to_string).collect()),
+            Known::Nothing => None,
+            // It will be refused.
+            Known::Another => Some(self.job.ops().to_vec()),
+        })
+    }
+}
+
+/// Refuses a table where voxels are made, and the other way round.
+fn check_target(given: &Given) -> Result<()> {
+    let output = given.output.display();
+    if !given.table {
+        return match Target::of_output(&given.output)? {
+            Target::Volume(_) => Ok(()),
+            Target::Table(_) => Err(Error::argument(format!(
+                "the output {output} is a table, and voxels are made; legal: .zarr, .npy, .tif"
+            ))),
+        };
+    }
+    let legal = if given.function.is_some() { "" } else { ", _blobs.npz" };
+    match TableFormat::of_path(&given.output) {
+        Err(_) => Err(Error::argument(format!(
+            "the output {output} is to be a table of points; legal: .csv, .parquet{legal}"
+        ))),
+        Ok(TableFormat::Blobs) if given.function.is_some() => Err(Error::argument(format!(
+            "the output {output} is an archive of blobs, which have a radius, and nothing tells that \
+             of a function's points; legal: .csv, .parquet"
+        ))),
+        Ok(_) => Ok(()),
     }
 }
 
@@ -213,7 +277,32 @@ impl Asked {
 pub struct Writing {
     /// Of all its chunks.
     pub journal: Journal,
+    output: PathBuf,
+    /// Bytes that the process may hold.
+    cap: u64,
     /// What earlier runs wrote is in it.
-    pub sink: Box<dyn Sink>,
+    store: Store,
     _begun: Begun,
+}
+
+impl Writing {
+    /// What chunks are written to.
+    pub fn sink(&self) -> &dyn Sink {
+        self.store.sink()
+    }
+
+    /// Makes the output of the tables of all chunks, in the `rows` that these make; a volume was
+    /// complete with the last one.
+    ///
+    /// # Errors
+    /// A chunk without a table; what `rows` refuses; I/O; [`ErrorKind::Cancelled`].
+    pub fn finish(
+        &self,
+        rows: impl FnOnce(&[&Spool]) -> Result<Box<dyn TableRows>>,
+        cancel: &AtomicBool,
+    ) -> Result<()> {
+        let Store::Table(spool) = &self.store else { return Ok(()) };
+        let spools = [&**spool];
+        write_table(&self.output, &*rows(&spools)?, &spools, free(self.cap), cancel).map(drop)
+    }
 }

@@ -14,7 +14,7 @@ use volchunk_io::{Format, companion_path, same_or_inside};
 use volchunk_ops::Number;
 
 use crate::{
-    asked::{Asked, Given, GivenVolume, Settled},
+    asked::{Asked, Given, GivenVolume},
     config::{Config, Description, Lengths, Roi, Selection, Target, parse_ops},
     fingerprint::Fingerprint,
     prepare::Prepared,
@@ -88,6 +88,9 @@ pub struct FunctionRecord {
     /// How many channels the result has, and whether their axis is the first; that axis counts in
     /// no other field.
     pub channels: Option<(u64, bool)>,
+    /// Of points: how far apart, on each axis as text, those of several chunks are one; None: none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedupe: Option<Vec<String>>,
 }
 
 impl Job {
@@ -157,9 +160,10 @@ impl Job {
         })
     }
 
-    /// What an earlier run of a job settled that it was free to choose.
-    pub(crate) fn settled(&self) -> Settled {
-        Settled { chunk: self.chunk.clone(), function: self.function.clone() }
+    /// What an earlier run of a job settled that it was free to choose: the chunk, what the function
+    /// gives.
+    pub(crate) fn settled(&self) -> (Option<Vec<u64>>, Option<FunctionRecord>) {
+        (self.chunk.clone(), self.function.clone())
     }
 
     /// Reads the job file at `path`.
@@ -265,6 +269,11 @@ impl Job {
             .map_err(|e| Error::argument(format!("the job cannot be recorded: {e}")))
     }
 
+    /// Whether a function of a caller's does it.
+    pub(crate) fn is_of_function(&self) -> bool {
+        self.function.is_some()
+    }
+
     /// The ops as text.
     pub(crate) fn ops(&self) -> &[String] {
         &self.ops
@@ -363,6 +372,9 @@ impl Job {
             let dtype = |f: &FunctionRecord| f.dtype.clone().unwrap_or_else(|| "any".into());
             let alike = other.dtype.is_none() || own.dtype == other.dtype;
             compare("dtype", alike, dtype(own), dtype(other));
+            let dedupe =
+                |f: &FunctionRecord| f.dedupe.as_ref().map_or("none".into(), |d| d.join(", "));
+            compare("dedupe", own.dedupe == other.dedupe, dedupe(own), dedupe(other));
         }
         compare("axes", self.axes == wanted.axes, axes(self), axes(wanted));
         let size = |job: &Self| shown(&job.voxel_size);

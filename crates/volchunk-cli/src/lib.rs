@@ -4,7 +4,7 @@
 //! command carries that out. [`program`] is all of the program; [`call`] is the same for a caller
 //! that has its own signals and threads. [`PlanReport`] and [`parse_bytes`] serve callers that
 //! make jobs of their own, so that these read and say the same; [`Asked`] keeps journals for them, and
-//! [`BlobRows`] makes their tables.
+//! [`BlobRows`] and [`PointRows`] make their tables.
 
 mod args;
 mod asked;
@@ -46,7 +46,7 @@ pub use job::FunctionRecord;
 pub use report::{PlanReport, format_name};
 pub use selection::voxel;
 pub use start::Wanted;
-pub use table::BlobRows;
+pub use table::{BlobRows, PointRows, TableRows};
 use volchunk::{Error, ErrorKind, Result};
 
 /// How a call of the program ended.

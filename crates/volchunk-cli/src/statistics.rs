@@ -1,5 +1,7 @@
 //! What ops need to know of the whole volume, found before the run, or by the run before.
 
+use std::path::Path;
+
 use volchunk::{Control, ErrorKind, Result};
 use volchunk_io::{OutputState, output_state};
 use volchunk_ops::{OpSpec, PassOptions, bind_chain, resolve};
@@ -25,23 +27,10 @@ pub(crate) fn complete(prepared: &mut Prepared, limits: Limits, manner: Manner<'
     if prepared.config.ops.iter().all(|op| !op.needs_pass()) {
         return Ok(());
     }
-    let ops = match (manner.wanted.force, output_state(&prepared.config.output)?) {
-        (true, _) | (_, OutputState::Absent) => passes(prepared, limits, manner)?,
-        (_, OutputState::Foreign) => return Ok(()),
-        (_, OutputState::Partial) => {
-            let kept = journals(&prepared.config.output)?;
-            match kept.first().and_then(|kept| known(&kept.head.job, prepared)) {
-                Some(ops) => ops,
-                None => return Ok(()),
-            }
-        }
-        (_, OutputState::Complete { attributes }) => {
-            let job = attributes.as_ref().and_then(Job::from_attributes);
-            match job.and_then(|job| known(&job, prepared)) {
-                Some(ops) => ops,
-                None => return Ok(()),
-            }
-        }
+    let ops = match known(&prepared.config.ops, &prepared.config.output, manner.wanted.force)? {
+        Known::Ops(ops) => ops,
+        Known::Nothing => passes(prepared, limits, manner)?,
+        Known::Another => return Ok(()),
     };
     prepared.config.ops = ops;
     prepared.pipeline = bind_chain(&prepared.config.ops, prepared.source.info().clone())?;
@@ -55,14 +44,41 @@ pub(crate) fn complete(prepared: &mut Prepared, limits: Limits, manner: Manner<'
     Ok(())
 }
 
-/// The ops of `job`, if they are those of `prepared` with what was found for them. Whether its input
-/// is still the same is asked when the run begins.
-fn known(job: &Job, prepared: &Prepared) -> Option<Vec<OpSpec>> {
-    let ops = parse_ops(job.ops()).ok()?;
-    let wanted = &prepared.config.ops;
+/// What is known of the whole volume before a run.
+pub(crate) enum Known {
+    /// The ops, with all that they need to know.
+    Ops(Vec<OpSpec>),
+    /// Not all that they need.
+    Nothing,
+    /// What stands at the output is another job's.
+    Another,
+}
+
+/// What of `wanted`, ops that may need to know of the whole volume, the job tells that stands at the
+/// `output`. Whether its input is still the same is asked when the run begins.
+pub(crate) fn known(wanted: &[OpSpec], output: &Path, force: bool) -> Result<Known> {
+    if wanted.iter().all(|op| !op.needs_pass()) {
+        return Ok(Known::Ops(wanted.to_vec()));
+    }
+    let job = match (force, output_state(output)?) {
+        (true, _) | (_, OutputState::Absent) => return Ok(Known::Nothing),
+        (_, OutputState::Foreign) => None,
+        (_, OutputState::Partial) => journals(output)?.into_iter().next().map(|kept| kept.head.job),
+        (_, OutputState::Complete { attributes }) => {
+            attributes.as_ref().and_then(Job::from_attributes)
+        }
+    };
+    let ops = job.and_then(|job| parse_ops(job.ops()).ok());
+    Ok(match ops.filter(|ops| completes(ops, wanted)) {
+        Some(ops) => Known::Ops(ops),
+        None => Known::Another,
+    })
+}
+
+/// Whether `ops` are `wanted` with what was found for them.
+fn completes(ops: &[OpSpec], wanted: &[OpSpec]) -> bool {
     let alike = ops.len() == wanted.len() && ops.iter().zip(wanted).all(|(a, b)| a.agrees(b));
-    let whole = ops.iter().all(|op| !op.needs_pass());
-    (alike && whole).then_some(ops)
+    alike && ops.iter().all(|op| !op.needs_pass())
 }
 
 fn passes(prepared: &Prepared, limits: Limits, manner: Manner<'_>) -> Result<Vec<OpSpec>> {

@@ -1,12 +1,14 @@
 //! Where the results of chunks go.
 
-use volchunk::{Result, Sink, Spool};
+use std::sync::atomic::AtomicBool;
+
+use volchunk::{Result, Sink, Spool, os};
 use volchunk_io::{Part, resume};
 
 use crate::{
     config::Target,
     prepare::Prepared,
-    table::{self, Written, open_spool},
+    table::{self, BlobRows, Written, open_spool},
 };
 
 /// The output itself, or what waits to become it.
@@ -18,12 +20,15 @@ pub(crate) enum Store {
 impl Store {
     /// Goes on with the store of an output, or of a part of it, or begins it.
     pub(crate) fn open(prepared: &Prepared, part: Option<Part>, durable: bool) -> Result<Self> {
+        let (output, plan) = (&prepared.config.output, &prepared.plan);
         Ok(match prepared.config.target {
             Target::Volume(_) => {
-                let (output, info) = (&prepared.config.output, &prepared.plan.output);
-                Self::Volume(resume(output, info, &prepared.create_options(durable)?)?)
+                let options = prepared.create_options(durable)?;
+                Self::Volume(resume(output, &plan.output, &options)?)
             }
-            Target::Table(_) => Self::Table(Box::new(open_spool(prepared, part, durable)?)),
+            Target::Table(_) => {
+                Self::Table(Box::new(open_spool(output, part, plan, plan.columns, durable)?))
+            }
         })
     }
 
@@ -36,7 +41,11 @@ impl Store {
 }
 
 /// Makes the output complete of the stores that hold it; None where it is a volume.
-pub(crate) fn complete(prepared: &Prepared, stores: &[Store]) -> Result<Option<Written>> {
+pub(crate) fn complete(
+    prepared: &Prepared,
+    stores: &[Store],
+    cancel: &AtomicBool,
+) -> Result<Option<Written>> {
     let spools: Vec<&Spool> = stores
         .iter()
         .filter_map(|store| match store {
@@ -44,9 +53,19 @@ pub(crate) fn complete(prepared: &Prepared, stores: &[Store]) -> Result<Option<W
             Store::Volume(_) => None,
         })
         .collect();
-    match (prepared.config.target, stores.first()) {
-        (Target::Table(_), _) => table::write_table(prepared, &spools).map(Some),
+    let config = &prepared.config;
+    match (config.target, stores.first()) {
+        (Target::Table(_), _) => {
+            let blobs = BlobRows::new(&config.ops, &prepared.pipeline)?;
+            let memory = free(prepared.plan.memory.cap);
+            table::write_table(&config.output, &blobs, &spools, memory, cancel).map(Some)
+        }
         (Target::Volume(_), Some(store)) => store.sink().finish().map(|()| None),
         (Target::Volume(_), None) => Ok(None),
     }
+}
+
+/// Bytes that are left now under a `cap`.
+pub(crate) fn free(cap: u64) -> u64 {
+    cap.saturating_sub(os::resident_memory().unwrap_or(0))
 }

@@ -4,14 +4,15 @@ use std::sync::atomic::Ordering;
 
 use pyo3::prelude::*;
 use volchunk::{Error, ErrorKind, RunOptions, Spool, os};
-use volchunk_cli::BlobRows;
+use volchunk_cli::{BlobRows, TableRows};
 use volchunk_io::{ColumnKind, TableInfo};
 
 use crate::{
     error::to_python,
-    job::{Job, Watch, parse},
+    job::{Job, parse},
     keep::Manner,
     points::filled,
+    watch::Watch,
 };
 
 /// Names of columns, and their dtypes as NumPy has them.

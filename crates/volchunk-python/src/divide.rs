@@ -39,6 +39,8 @@ pub(crate) struct FunctionArgs {
     channels: Option<(u64, bool)>,
     /// Bytes that a call holds beside its block and its result, for each voxel of the block.
     extra: u64,
+    /// Whether it gives tables, not voxels.
+    table: bool,
 }
 
 /// How the result is divided and where it goes.
@@ -131,7 +133,7 @@ impl FunctionArgs {
         let channels = self
             .channels
             .map(|(count, first)| (count, if first { Place::First } else { Place::Last }));
-        let gives = Gives { dtype, channels, extra: self.extra };
+        let gives = Gives { dtype, channels, extra: self.extra, table: self.table };
         let depth = self
             .depth
             .into_iter()

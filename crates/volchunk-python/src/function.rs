@@ -1,4 +1,5 @@
-//! A Python function as an op: it sees each chunk with its halo, padded at the true edges.
+//! A Python function as an op: it sees each chunk with its halo, padded at the true edges, and gives
+//! voxels or a table.
 
 use pyo3::{prelude::*, sync::PyOnceLock, types::PyTuple};
 use volchunk::{
@@ -17,7 +18,7 @@ pub(crate) struct Depth {
     pub(crate) boundary: Option<Boundary>,
 }
 
-/// The voxels that a function gives.
+/// What a function gives.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gives {
     pub(crate) dtype: Dtype,
@@ -25,6 +26,8 @@ pub(crate) struct Gives {
     pub(crate) channels: Option<(u64, Place)>,
     /// Bytes that a call holds beside block and result, for each voxel of the block.
     pub(crate) extra: u64,
+    /// Instead of voxels, tables of points, whose columns are known when it has given rows.
+    pub(crate) table: bool,
 }
 
 /// Where the axis of channels stands.
@@ -38,8 +41,8 @@ pub(crate) enum Place {
 ///
 /// It is called as `call(block, start, stop, origin)`: a C-order array of its own; the core's start
 /// and stop, and the place of the block's first voxel, in unpadded volume coordinates (before the
-/// true edge it is negative). What it returns is the core's voxels in the output's dtype, or None:
-/// then the caller has done with them what there was to do.
+/// true edge it is negative). What it returns is the core's voxels in the output's dtype; or a table,
+/// rows of float64; or None: then the caller has done with it what there was to do.
 pub(crate) struct Function {
     call: Py<PyAny>,
     depth: Vec<Depth>,
@@ -132,8 +135,11 @@ impl Function {
         let result = self.call.bind(py).call1((array, start, stop, origin))?;
         if !result.is_none() {
             let result = Array::readable(&result, &(0..0))?;
+            if self.gives.table {
+                *out = Buffer::zeros(&result.shape(), Dtype::F64);
+            }
             {
-                let view = result.view_as(self.gives.dtype)?;
+                let view = result.view_as(out.dtype())?;
                 apart(py, out.bytes().len(), || out.view_mut().copy_from(&view));
             }
             result.release(py);
@@ -157,6 +163,11 @@ impl Op for Function {
 
     fn needs(&self, _: usize) -> &[AxisNeed] {
         &self.needs
+    }
+
+    fn columns(&self) -> Option<u64> {
+        // At the least, until rows tell: coordinates.
+        self.gives.table.then_some(self.depth.len() as u64)
     }
 
     /// The padded block and the function's result on it; what the function holds beside them

@@ -2,25 +2,15 @@
 
 use std::{
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{self, RecvTimeoutError},
-    },
-    thread,
-    time::Duration,
+    sync::{Arc, atomic::AtomicBool},
 };
 
-use pyo3::{
-    exceptions::{PyRuntimeError, PyValueError},
-    prelude::*,
-    types::PyDict,
-};
+use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 use volchunk::{
-    ArraySink, Axis, Control, Pipeline, Plan, Progress, Region, Report, RunOptions, Scratch, Sink,
+    ArraySink, Axis, Control, Pipeline, Plan, Region, Report, RunOptions, Scratch, Sink, Spool,
     View, VolumeInfo, run_with,
 };
-use volchunk_cli::{PlanReport, format_name};
+use volchunk_cli::{BlobRows, PlanReport, PointRows, TableRows, format_name};
 use volchunk_io::Format;
 use volchunk_ops::{OpSpec, PassOptions, bind_chain, resolve};
 
@@ -30,9 +20,9 @@ use crate::{
     error::to_python,
     keep::{Manner, Record},
     object::ObjectSink,
-    running::Running,
     select::Selected,
     volume::{VolumeSource, describe},
+    watch::Watch,
 };
 
 /// A planned job. It may run several times.
@@ -184,6 +174,14 @@ impl Job {
         self.carry_out(py, &sink, manner.with(RunOptions::default()), &watch).map(drop)
     }
 
+    /// The ops as text, with what those of them that need it are told of the whole volume, which is
+    /// gone through for it.
+    fn known_ops(&self, py: Python<'_>, watch: Watch) -> PyResult<Vec<String>> {
+        let known = watch.over(py, |control| self.known(control))?;
+        Ok(known
+            .map_or_else(|| self.ops.clone(), |ops| ops.iter().map(OpSpec::to_string).collect()))
+    }
+
     /// Runs into the file of `record`, for which the job was planned, or what of it is missing there.
     fn write_file(&self, py: Python<'_>, record: Record, watch: Watch) -> PyResult<()> {
         let mut info = self.plan.output.clone();
@@ -191,7 +189,10 @@ impl Job {
         let begun = py.detach(|| record.begin(&self.plan, &info)).map_err(to_python)?;
         let Some(writing) = begun else { return Ok(()) };
         let options = RunOptions { journal: Some(&writing.journal), ..RunOptions::default() };
-        let done = self.carry_out(py, &*writing.sink, record.manner().with(options), &watch);
+        let options = record.manner().with(options);
+        let done = self.carry_out_and(py, writing.sink(), options, &watch, |stop| {
+            writing.finish(|spools| self.rows(record.dedupe(), spools), stop)
+        });
         done.map(drop).inspect_err(|error| {
             // An exception without notes is better than none.
             let note = "the output is unfinished; the same call goes on, force=True begins anew";
@@ -207,14 +208,14 @@ fn name_kinds(info: &mut VolumeInfo) {
     }
 }
 
-/// Time between two looks for signals, and between two calls of the progress.
-const LOOK: Duration = Duration::from_millis(50);
-
 impl Job {
-    /// The pipeline, where ops of it had to be told something of the whole volume first.
-    fn found(&self, control: Control<'_>) -> volchunk::Result<Option<Pipeline>> {
-        let specs: Vec<OpSpec> =
-            self.ops.iter().map(|op| OpSpec::parse(op)).collect::<volchunk::Result<_>>()?;
+    fn specs(&self) -> volchunk::Result<Vec<OpSpec>> {
+        self.ops.iter().map(|op| OpSpec::parse(op)).collect()
+    }
+
+    /// The ops, with what they had to be told of the whole volume; None, where that is nothing.
+    fn known(&self, control: Control<'_>) -> volchunk::Result<Option<Vec<OpSpec>>> {
+        let specs = self.specs()?;
         if specs.iter().all(|op| !op.needs_pass()) {
             return Ok(None);
         }
@@ -225,13 +226,22 @@ impl Job {
             chunk: Some(self.plan.grid.chunk_shape()),
             watch: &|_, pass| pass(Control { cancel, ..Control::default() }),
         };
-        let known = resolve(&specs, &*self.source, &options)?;
-        bind_chain(&known, self.source.info().clone()).map(Some)
+        resolve(&specs, &*self.source, &options).map(Some)
     }
 
-    /// Runs as `options` say, on threads of its own, while the caller's looks for
-    /// signals: these reach Python in its main thread only, and there an exception would meet
-    /// whatever the user's function catches.
+    /// What makes the table of what chunks found.
+    fn rows(
+        &self,
+        dedupe: Option<Vec<f64>>,
+        spools: &[&Spool],
+    ) -> volchunk::Result<Box<dyn TableRows>> {
+        if self.ops.is_empty() {
+            return Ok(Box::new(PointRows::new(self.source.info(), dedupe, spools)?));
+        }
+        Ok(Box::new(BlobRows::new(&self.specs()?, &self.pipeline)?))
+    }
+
+    /// Runs as `options` say, on threads of its own.
     fn carry_out(
         &self,
         py: Python<'_>,
@@ -251,83 +261,19 @@ impl Job {
         watch: &Watch,
         finish: impl FnOnce(&AtomicBool) -> volchunk::Result<()> + Send,
     ) -> PyResult<Report> {
-        let run = Running::begin()?;
-        let done = AtomicU64::new(0);
-        let count = |p: Progress| done.store(p.chunks_done, Ordering::Relaxed);
-        let control = Control { cancel: &run.stop, progress: &count };
         let mask = self.selected.mask(self.pipeline.output()).map_err(to_python)?;
         let skip_empty = self.selected.skip_empty.as_ref();
-        let options = RunOptions { control, mask: mask.as_ref(), skip_empty, ..options };
-        let (ended, end) = mpsc::channel::<()>();
-        let work = || {
-            // Dropped when the run ends, however it does.
-            let _ended = ended;
-            // Attached and detached once: the interpreter then keeps what it holds of this thread, a
-            // worker, between its calls, instead of making it anew for each.
-            Python::attach(|py| {
-                py.detach(|| {
-                    let found = self.found(control)?;
-                    let pipeline = found.as_ref().unwrap_or(&self.pipeline);
-                    let report = run_with(&self.plan, pipeline, &[&*self.source], sink, &options)?;
-                    finish(&run.stop)?;
-                    Ok(report)
-                })
-            })
-        };
-        let look = |raised: &mut Option<PyErr>| {
-            *raised = Python::attach(|py| {
-                let seen = py.check_signals();
-                seen.and_then(|()| watch.tell(py, done.load(Ordering::Relaxed))).err()
-            });
-            if raised.is_some() {
-                run.stop.store(true, Ordering::Relaxed);
-                Python::attach(|py| watch.interrupt(py));
-            }
-        };
-        let (raised, result) = py.detach(move || {
-            thread::scope(|scope| {
-                let runner = scope.spawn(work);
-                let mut raised = None;
-                while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(LOOK) {
-                    if raised.is_none() {
-                        look(&mut raised);
-                    }
-                }
-                (raised, runner.join())
-            })
-        });
-        match (raised, result) {
-            (Some(error), _) => Err(error),
-            (None, Ok(result)) => {
-                let report = result.map_err(to_python)?;
-                watch.tell(py, report.chunks + report.kept)?;
-                Ok(report)
-            }
-            (None, Err(_)) => Err(PyRuntimeError::new_err("internal error: the run panicked")),
-        }
-    }
-}
-
-/// Who is told of a run.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-pub(crate) struct Watch {
-    /// Called with the number of chunks that are done.
-    progress: Option<Py<PyAny>>,
-    /// Called when the run is to stop, for chunks under way that can be cut short.
-    interrupt: Option<Py<PyAny>>,
-}
-
-impl Watch {
-    fn tell(&self, py: Python<'_>, chunks: u64) -> PyResult<()> {
-        self.progress.as_ref().map_or(Ok(()), |p| p.call1(py, (chunks,)).map(drop))
-    }
-
-    fn interrupt(&self, py: Python<'_>) {
-        if let Some(interrupt) = &self.interrupt {
-            // The interrupt itself is what the caller hears of.
-            let _ = interrupt.call0(py);
-        }
+        let report = watch.over(py, |control| {
+            let options = RunOptions { control, mask: mask.as_ref(), skip_empty, ..options };
+            let bind = |known: Vec<OpSpec>| bind_chain(&known, self.source.info().clone());
+            let found = self.known(control)?.map(bind).transpose()?;
+            let pipeline = found.as_ref().unwrap_or(&self.pipeline);
+            let report = run_with(&self.plan, pipeline, &[&*self.source], sink, &options)?;
+            finish(control.cancel)?;
+            Ok(report)
+        })?;
+        watch.tell(py, report.chunks + report.kept)?;
+        Ok(report)
     }
 }
 

@@ -111,6 +111,8 @@ struct FunctionArgs {
     /// None: not known yet.
     dtype: Option<String>,
     channels: Option<(u64, bool)>,
+    /// Voxels on each axis, of points that are to be one; None: all stay.
+    dedupe: Option<Vec<f64>>,
 }
 
 /// The arguments of [`Given`].
@@ -118,6 +120,8 @@ struct FunctionArgs {
 #[pyo3(from_item_all)]
 pub(crate) struct Record {
     path: PathBuf,
+    /// Whether it is a table of points.
+    table: bool,
     input: Py<Known>,
     ops: Vec<String>,
     function: Option<FunctionArgs>,
@@ -146,6 +150,7 @@ impl Record {
             boundary: f.boundary.clone(),
             dtype: f.dtype.clone(),
             channels: f.channels,
+            dedupe: f.dedupe.as_ref().map(|d| d.iter().map(f64::to_string).collect()),
         });
         let given = Given {
             input: self.input.get().0.clone(),
@@ -158,9 +163,15 @@ impl Record {
             fill: self.fill.clone(),
             skip_empty: self.skip_empty.clone(),
             output: self.path.clone(),
+            table: self.table,
             anew: "force=True",
         };
         Asked::by(&given, storage)
+    }
+
+    /// The tolerance of points.
+    pub(crate) fn dedupe(&self) -> Option<Vec<f64>> {
+        self.function.as_ref().and_then(|f| f.dedupe.clone())
     }
 
     /// The right to write what `plan` says, described by `info`; None if it is there already.
@@ -174,8 +185,17 @@ impl Record {
     }
 }
 
-/// What an earlier run chose: the chunk, the dtype and the channels.
-type Settled = (Option<Vec<u64>>, Option<String>, Option<(u64, bool)>);
+/// Whether ops of the job, as text, are complete: as `Asked::known_ops` says. None: they need to be
+/// told something of the whole volume first.
+#[pyfunction]
+pub(crate) fn known_ops(py: Python<'_>, record: Record) -> PyResult<Option<Vec<String>>> {
+    let look = || record.asked(None, None)?.known_ops(record.manner.wanted());
+    py.detach(look).map_err(to_python)
+}
+
+/// What an earlier run chose: the chunk, the dtype and the channels; the columns of what it found, 0
+/// while that is nothing.
+type Settled = (Option<Vec<u64>>, Option<String>, Option<(u64, bool)>, u64);
 
 /// What stands at the output of a job: whether all of it is done, and what an earlier run settled;
 /// refuses what is another job's. Nothing is touched.
@@ -188,7 +208,7 @@ pub(crate) fn found(py: Python<'_>, record: Record) -> PyResult<(bool, Option<Se
         Found::Unfinished(settled) => {
             let (dtype, channels) =
                 settled.function.map_or((None, None), |f| (f.dtype, f.channels));
-            (false, Some((settled.chunk, dtype, channels)))
+            (false, Some((settled.chunk, dtype, channels, settled.columns)))
         }
     })
 }

@@ -20,6 +20,7 @@ mod select;
 mod shared;
 mod source;
 mod volume;
+mod watch;
 
 use pyo3::prelude::*;
 
@@ -30,7 +31,7 @@ mod _native {
     use crate::{
         blobs::detect,
         job::{Job, parse_bytes, result_info},
-        keep::{Known, found},
+        keep::{Known, found, known_ops},
         merge::{join_cores, merge_points, merged_lengths},
         points::dedupe_points,
         program::program,

@@ -202,7 +202,7 @@ fn tables_are_resumed() {
     let half = RunOptions { journal: Some(&journal), ..RunOptions::default() };
     let stop = std::sync::atomic::AtomicBool::new(false);
     {
-        let spool = Spool::open(&path, info.clone(), grid, 3, false).unwrap();
+        let spool = Spool::open(&path, info.clone(), grid, Some(3), false).unwrap();
         let progress = |p: volchunk::Progress| {
             stop.store(p.chunks_done >= 6, std::sync::atomic::Ordering::Relaxed);
         };
@@ -213,7 +213,7 @@ fn tables_are_resumed() {
     }
     let done = journal.done();
     assert!((6..16).contains(&done));
-    let spool = Spool::open(&path, info.clone(), grid, 3, false).unwrap();
+    let spool = Spool::open(&path, info.clone(), grid, Some(3), false).unwrap();
     let report = work.run(&spool, &half);
     assert_eq!((report.kept, report.chunks), (done, 16 - done));
     assert_eq!(all(&spool), whole(&volume));
@@ -223,7 +223,7 @@ fn tables_are_resumed() {
     let last = bytes.len() - 3;
     bytes[last] ^= 64;
     std::fs::write(&path, &bytes).unwrap();
-    let spool = Spool::open(&path, info, grid, 3, false).unwrap();
+    let spool = Spool::open(&path, info, grid, Some(3), false).unwrap();
     assert!(sweep(&[&spool], 1 << 20, &mut |_| Ok(())).is_err());
     let report = work.run(&spool, &RunOptions { check: true, ..half.clone() });
     assert_eq!((report.damaged, report.kept), (1, 15));
@@ -239,5 +239,5 @@ fn nothing_follows_a_table() {
     assert!(error.to_string().contains("last op"), "{error}");
     assert_eq!(pipeline.columns(), Some(3));
     let other = ChunkGrid::new(&[4, 4], &[4, 4]).unwrap();
-    assert!(Spool::read("no such file".as_ref(), pipeline.output().clone(), &other, 3).is_err());
+    assert!(Spool::read("no such file".as_ref(), pipeline.output().clone(), &other).is_err());
 }

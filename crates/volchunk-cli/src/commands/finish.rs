@@ -78,7 +78,8 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
                 .map_err(|e| unfinished(e, prepared.config.target, output))?;
         reports.push(report);
     }
-    complete(&prepared, &stores).map_err(|e| unfinished(e, prepared.config.target, output))?;
+    complete(&prepared, &stores, cancel)
+        .map_err(|e| unfinished(e, prepared.config.target, output))?;
     drop(whole);
     say(&format!("complete.{}", before(&reports)))
 }

@@ -117,7 +117,7 @@ pub(crate) fn carry_out(
     let (plan, pipeline) = (&prepared.plan, &prepared.pipeline);
     let report = running.run(plan, pipeline, &*prepared.source, store.sink(), &journal)?;
     let written = match (part, prepared.config.target) {
-        (None, Target::Table(_)) => complete(prepared, &[store])
+        (None, Target::Table(_)) => complete(prepared, &[store], manner.cancel)
             .map_err(|e| unfinished(e, prepared.config.target, output))?,
         _ => None,
     };

@@ -4,13 +4,16 @@ use volchunk::{Error, Pipeline, Result, Spool, VolumeInfo, sweep};
 use volchunk_io::{BlobTable, TableInfo};
 use volchunk_ops::{Detector, OpSpec};
 
-use super::prune::{Layout, Pruner};
+use super::{
+    TableRows,
+    prune::{Layout, Pruner},
+};
 
 /// The rows of the table that a job with a detector at its end makes.
 ///
 /// ```
 /// use volchunk::{Axis, ChunkGrid, Dtype, Region, Scratch, Sink, Spool, VolumeInfo, Buffer};
-/// use volchunk_cli::BlobRows;
+/// use volchunk_cli::{BlobRows, TableRows};
 /// use volchunk_ops::{OpSpec, bind_chain};
 /// let volume = VolumeInfo::new(&[32, 32, 32], Dtype::F32);
 /// let ops = [OpSpec::parse("log:min-sigma=2:max-sigma=4:num-sigma=3")?];
@@ -34,6 +37,7 @@ pub struct BlobRows {
     volume: VolumeInfo,
     detector: Detector,
     table: BlobTable,
+    info: TableInfo,
 }
 
 impl BlobRows {
@@ -53,28 +57,28 @@ impl BlobRows {
         let isotropic =
             (0..scales.len()).all(|k| scales.sigmas(k).iter().all(|s| *s == scales.sigmas(k)[0]));
         let table = BlobTable::new(&volume.axes, isotropic)?;
-        Ok(Self { volume, detector, table })
+        let lengths: Vec<u64> = volume.spatial_axes().iter().map(|&a| volume.shape[a]).collect();
+        // The archive of blobs tells the volume's size.
+        let attributes = Some(serde_json::json!({ "shape": lengths }));
+        let info = TableInfo { attributes, ..table.info().clone() };
+        Ok(Self { volume, detector, table, info })
+    }
+}
+
+impl TableRows for BlobRows {
+    fn info(&self) -> &TableInfo {
+        &self.info
     }
 
-    /// Columns and axes of the table.
-    pub fn info(&self) -> &TableInfo {
-        self.table.info()
-    }
-
-    /// Hands all rows of the table to `each`, in order and in pieces: of the peaks that `spools` hold
-    /// together, those that are not pruned. Takes about `memory` bytes at most, but what is not
-    /// decided yet. Returns the number of peaks.
-    ///
-    /// # Errors
-    /// A chunk without a table; damage; what `each` returns; I/O.
-    pub fn each(
-        mut self,
+    /// Of the peaks that `spools` hold together, those that are not pruned.
+    fn each(
+        &self,
         spools: &[&Spool],
         memory: u64,
         each: &mut dyn FnMut(&[f64]) -> Result<()>,
     ) -> Result<u64> {
         let ndim = self.volume.ndim();
-        let (scales, table) = (&self.detector.scales, &mut self.table);
+        let (scales, mut table) = (&self.detector.scales, self.table.clone());
         let mut rows = Vec::new();
         let mut hand_on = |peaks: &mut Vec<f64>| {
             rows.clear();

@@ -1,46 +1,79 @@
 //! Tables: what chunks found waits in spools beside the output, until all of it is made one table.
 
 mod blobs;
+mod points;
 mod prune;
 
 use std::{
     fs::{self, File},
     io::Read,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 pub use blobs::BlobRows;
-use volchunk::{Buffer, Error, Plan, Result, Spool, digest, os};
-use volchunk_io::{Part, companion_path, create_table, partial_path};
+pub use points::PointRows;
+use volchunk::{
+    Buffer, ChunkGrid, Dtype, Error, ErrorKind, Plan, Result, Spool, VolumeInfo, digest,
+};
+use volchunk_io::{Part, TableInfo, companion_path, create_table, partial_path};
 
-use crate::prepare::Prepared;
+/// What makes the rows of a table of what chunks found.
+pub trait TableRows {
+    /// Columns, axes and attributes of the table.
+    fn info(&self) -> &TableInfo;
+
+    /// Hands all rows of the table of what `spools` hold together to `each`, in order and in pieces. Takes about `memory` bytes at
+    /// most, but what is not decided yet. Returns how many points the chunks found.
+    ///
+    /// # Errors
+    /// A chunk without a table; damage; what `each` returns; I/O.
+    fn each(
+        &self,
+        spools: &[&Spool],
+        memory: u64,
+        each: &mut dyn FnMut(&[f64]) -> Result<()>,
+    ) -> Result<u64>;
+}
 
 /// What became a table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Written {
-    /// Peaks that the chunks found.
+    /// Points that the chunks found.
     pub(crate) found: u64,
     /// Rows of the table.
     pub(crate) rows: u64,
 }
 
-/// Goes on with the spool of an output, or of a part of it, or begins it. From then on the output is
-/// seen to be unfinished.
-pub(crate) fn open_spool(prepared: &Prepared, part: Option<Part>, durable: bool) -> Result<Spool> {
-    let output = &prepared.config.output;
-    let (path, plan) = (spool_path(output, part), &prepared.plan);
+/// Goes on with the spool of an output, or of a part of it, or begins it; without `columns`, the
+/// first rows tell them. From then on the output is seen to be unfinished.
+pub(crate) fn open_spool(
+    output: &Path,
+    part: Option<Part>,
+    plan: &Plan,
+    columns: Option<u64>,
+    durable: bool,
+) -> Result<Spool> {
     let partial = partial_path(output);
-    File::options()
-        .create(true)
-        .append(true)
-        .open(&partial)
-        .map_err(|e| Error::io(format_args!("creating {}", partial.display()), e))?;
-    Spool::open(&path, plan.output.clone(), &plan.grid, columns(plan)?, durable)
+    let fail = |e| Error::io(format_args!("creating {}", partial.display()), e);
+    if output.symlink_metadata().is_ok() {
+        // A complete one that is gone through again: it is made anew of what stands.
+        fs::rename(output, &partial).map_err(fail)?;
+    }
+    File::options().create(true).append(true).open(&partial).map_err(fail)?;
+    let path = spool_path(output, part);
+    Spool::open(&path, plan.output.clone(), &plan.grid, columns, durable)
 }
 
-/// The tables that a run has left.
-pub(crate) fn read_spool(output: &Path, part: Option<Part>, plan: &Plan) -> Result<Spool> {
-    Spool::read(&spool_path(output, part), plan.output.clone(), &plan.grid, columns(plan)?)
+/// The tables of the chunks of `grid` that a run has left.
+pub(crate) fn read_spool(output: &Path, part: Option<Part>, grid: &ChunkGrid) -> Result<Spool> {
+    let info = VolumeInfo::new(grid.domain().shape(), Dtype::U8);
+    Spool::read(&spool_path(output, part), info, grid)
+}
+
+/// Columns of what the chunks of an output found so far; 0 while that is nothing.
+pub(crate) fn columns_found(output: &Path) -> Result<u64> {
+    Spool::columns_in(&spool_path(output, None))
 }
 
 fn spool_path(output: &Path, part: Option<Part>) -> PathBuf {
@@ -48,26 +81,25 @@ fn spool_path(output: &Path, part: Option<Part>) -> PathBuf {
     companion_path(output).join(format!("{stem}.spool"))
 }
 
-fn columns(plan: &Plan) -> Result<u64> {
-    plan.columns.ok_or_else(|| Error::argument("the plan makes no tables"))
-}
-
-/// Makes the output of what the chunks found.
+/// Makes the output of what the chunks found, in about `memory` bytes.
 ///
 /// # Errors
-/// A chunk without a table; damage; I/O. The output is then not complete.
-pub(crate) fn write_table(prepared: &Prepared, spools: &[&Spool]) -> Result<Written> {
-    let blobs = BlobRows::new(&prepared.config.ops, &prepared.pipeline)?;
-    let volume = prepared.pipeline.output();
-    let mut info = blobs.info().clone();
-    // The archive of blobs tells the volume's size.
-    let lengths: Vec<u64> = volume.spatial_axes().iter().map(|&a| volume.shape[a]).collect();
-    info.attributes = Some(serde_json::json!({ "shape": lengths }));
-    let mut writer = create_table(&prepared.config.output, &info)?;
-    let free = prepared.plan.memory.cap.saturating_sub(os::resident_memory().unwrap_or(0));
-    let found = blobs.each(spools, free, &mut |rows| writer.write(rows))?;
+/// A chunk without a table; damage; I/O; [`ErrorKind::Cancelled`]. The output is then not complete.
+pub(crate) fn write_table(
+    output: &Path,
+    rows: &dyn TableRows,
+    spools: &[&Spool],
+    memory: u64,
+    cancel: &AtomicBool,
+) -> Result<Written> {
+    let mut writer = create_table(output, rows.info())?;
+    let found = rows.each(spools, memory, &mut |rows| {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
+        }
+        writer.write(rows)
+    })?;
     let rows = writer.finish()?;
-    let output = &prepared.config.output;
     let path = digest_path(output);
     fs::write(&path, format!("{:016x}\n", digest_of(output)?))
         .map_err(|e| Error::io(format_args!("writing {}", path.display()), e))?;

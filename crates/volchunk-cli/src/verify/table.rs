@@ -3,7 +3,8 @@
 use std::{path::Path, time::Instant};
 
 use volchunk::{
-    Control, Coords, Error, ErrorKind, Reread, Result, Spool, audit_tables, reread_tables,
+    Control, Coords, Dtype, Error, ErrorKind, Reread, Result, Spool, VolumeInfo, audit_tables,
+    reread_tables,
 };
 
 use super::{Means, OfJournal, SAMPLES, Verdict, journals_of};
@@ -30,15 +31,9 @@ pub(super) fn verify(args: &VerifyArgs, means: Means<'_>) -> Result<Verdict> {
         return Err(Error::argument(format!("{place} has no journal to verify it by")));
     };
     let started = Instant::now();
-    let mut config = first.head.job.clone().config()?;
-    config.output = output.clone();
-    let limits = Limits { workers: Some(means.workers), ..means.limits };
-    let mut prepared = prepare(config, limits)?;
-    prepared.adopt(&first.head.job, limits)?;
-    let spools = kept
-        .iter()
-        .map(|k| read_spool(output, k.part, &prepared.plan))
-        .collect::<Result<Vec<Spool>>>()?;
+    let grid = first.head.grid()?;
+    let spools =
+        kept.iter().map(|k| read_spool(output, k.part, &grid)).collect::<Result<Vec<Spool>>>()?;
     let mut all = Reread::default();
     for (Kept { journal, .. }, spool) in kept.iter().zip(&spools) {
         let one = reread_tables(spool, journal)?;
@@ -47,19 +42,39 @@ pub(super) fn verify(args: &VerifyArgs, means: Means<'_>) -> Result<Verdict> {
         all.altered.extend(one.altered);
     }
     let elapsed = started.elapsed();
-    let audit = match audit(output, &prepared, &kept, &spools, means) {
+    // Damage is told even where the job cannot be repeated.
+    let prepared = prepared(output, first, means);
+    let axes = match &prepared {
+        Ok(prepared) => prepared.source.info().axes.clone(),
+        Err(_) => VolumeInfo::new(grid.volume(), Dtype::U8).axes,
+    };
+    let audit = match prepared.and_then(|prepared| audit(output, &prepared, &kept, &spools, means))
+    {
         Err(e) if e.is_cancelled() => return Err(e),
         audit => audit.map(|audit| vec![(0, audit)]).map_err(|e| e.to_string()),
     };
     Ok(Verdict {
         place: place.to_string(),
-        axis_names: prepared.source.info().axes.iter().map(|a| a.name.clone()).collect(),
+        axis_names: axes.into_iter().map(|a| a.name).collect(),
         chunk: Coords::from_slice(&first.head.chunk),
         journal: Some(OfJournal { reread: vec![(0, all)], elapsed, audit }),
         table: Some(is_as_written(output)?),
         seams: Vec::new(),
         figure: None,
     })
+}
+
+/// The job of `kept`, to be repeated.
+///
+/// # Errors
+/// Why it cannot be: a function of another program, an input that is gone.
+fn prepared(output: &Path, kept: &Kept, means: Means<'_>) -> Result<Prepared> {
+    let mut config = kept.head.job.clone().config()?;
+    config.output = output.to_owned();
+    let limits = Limits { workers: Some(means.workers), ..means.limits };
+    let mut prepared = prepare(config, limits)?;
+    prepared.adopt(&kept.head.job, limits)?;
+    Ok(prepared)
 }
 
 fn audit(

@@ -1,6 +1,7 @@
 """Blobs in a volume, the same whatever the chunks."""
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -10,10 +11,10 @@ import numpy.typing as npt
 
 from volchunk import _native
 from volchunk._arguments import Chunks, Roi, number, whole
-from volchunk._image import Image, Output
+from volchunk._image import Image, table_output
 from volchunk._job import OpsJob
 from volchunk._progress import bar
-from volchunk._select import Manner, Selection
+from volchunk._select import Manner, Record, Selection
 
 _MICROMETERS = re.compile(r"[0-9.eE+-]+um(,[0-9.eE+-]+um)*")
 
@@ -42,7 +43,11 @@ def detect_blobs(
     retries: int = 0,
     keep_going: bool = False,
     progress: bool = True,
-) -> npt.NDArray[np.void]:
+    out: str | os.PathLike[str] | None = None,
+    version: str | None = None,
+    force: bool = False,
+    check: bool = False,
+) -> Any:
     """Find bright blobs, such as cells: those of the whole volume, whatever the chunks.
 
     The peaks are those of `skimage.feature.blob_log` or `blob_dog`, which scale integers to their
@@ -86,11 +91,21 @@ def detect_blobs(
         are found.
     skip_empty : float, optional
         Chunks of which all that is read is this value are not searched.
+    out : path, optional
+        A file for the table, ``.csv``, ``.parquet`` or ``_blobs.npz``, MagellanMapper's archive: the
+        one that ``volchunk detect`` writes. Until it is complete there is ``OUT.partial`` instead,
+        and what chunks found waits in ``OUT.volchunk``; until then the same call, or that of the
+        program on an image in a file, goes on with that, and afterwards has nothing to do.
+    version : str, optional
+        Of a path as `out`: stands in the journal for an image or a mask that is neither a path nor a
+        NumPy array.
+    force, check : bool, optional
+        Of a path as `out`, as in `map_overlap`; with `check` the file is made anew as well.
 
     Returns
     -------
-    ndarray
-        A structured array, a row for each blob, in raster order of their centres: "index" from 0
+    ndarray, or out
+        Where `out` is a path, that. Otherwise a structured array, a row for each blob, in raster order of their centres: "index" from 0
         on; "axis-0", "axis-1", … for the axes of space, voxels, slowest first; "sigma", in voxels,
         the mean over the axes; "radius", ``sigma * sqrt(ndim)``; "value", the response; "channel",
         0 where there is no such axis. Then "frame" where there is an axis of time; "sigma-0", … where
@@ -100,7 +115,7 @@ def detect_blobs(
     ------
     TypeError, ValueError, IndexError
         For arguments that cannot be right.
-    MemoryError
+    MemoryError, FileExistsError
         As in `map_overlap`.
 
     See Also
@@ -133,20 +148,28 @@ def detect_blobs(
         log_scale=log_scale,
         channel=channel,
     )
-    nowhere = Output(None, source)
+    output = table_output(out, source)
     manner = Manner(
-        nowhere, version=None, force=False, check=False, retries=retries, keep_going=keep_going
+        output, version=version, force=force, check=check, retries=retries, keep_going=keep_going
     )
+    selection = Selection(mask, skip_empty=skip_empty)
+    asked = {"chunks": chunks, "roi": roi, "memory": memory, "workers": workers}
     work = OpsJob(
-        source,
-        [*_texts(before), op],
-        nowhere,
-        selection=Selection(mask, skip_empty=skip_empty),
-        chunks=chunks,
-        roi=roi,
-        memory=memory,
-        workers=workers,
+        source, [*_texts(before), op], table_output(None, source), selection=selection, **asked
     )
+    if output.path is not None:
+        record = Record(
+            source,
+            output,
+            selection,
+            manner,
+            ops=work.ops,
+            roi=work.request.roi,
+            chunks=work.request.chunks,
+            table=True,
+        )
+        _into_file(work, record, progress)
+        return out
     job = work.job(held=0)
     with bar(job.count, progress) as told:
         watch = {"progress": told, "interrupt": None}
@@ -156,6 +179,23 @@ def detect_blobs(
     for k, (name, _) in enumerate(columns):
         table[name] = rows[:, k]
     return table
+
+
+def _into_file(work: OpsJob, record: Record, progress: bool) -> None:
+    """Does what is left to do of `record`."""
+    # What ops need to know of the whole image is part of the job, and found once.
+    ops = _native.known_ops(record.native)
+    if ops is None:
+        ops = work.job(held=0).known_ops({"progress": None, "interrupt": None})
+    record.tell(ops)
+    complete, before = record.found()
+    if complete:
+        return
+    settled = {} if before is None else {"chunks": work.request.chunks or before[0]}
+    job = work.job(ops, held=0, **settled)
+    record.settle(job.chunks, None)
+    with bar(job.count, progress) as told:
+        job.write_file(record.native, {"progress": told, "interrupt": None})
 
 
 def _op(

@@ -190,6 +190,15 @@ def _file(array: Any) -> Any:
     return None
 
 
+def table_output(out: Any, image: Image) -> "Output":
+    """Where a table of points goes, as the user gave it: a path, or None for an array."""
+    if out is not None and not isinstance(out, str | os.PathLike):
+        raise TypeError(
+            f"out is of type {type(out).__name__}; legal: None, or a path"
+        )
+    return Output(out, image)
+
+
 class Output:
     """Where a result goes, as the user gave it.
 

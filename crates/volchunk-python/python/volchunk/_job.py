@@ -92,14 +92,15 @@ class OpsJob:
         spatial = [a for a, kind in enumerate(result["kinds"]) if kind == "space"]
         self.request = Request(image, result["shape"], Axes(result["axes"], spatial), **asked)
         self._dtype = np.dtype(result["dtype"])
-        self._ops, self._output = ops, output
+        self.ops, self._output = ops, output
 
-    def job(self, **changed: Any) -> _native.Job:
-        """The job, as was asked for but for what is `changed`."""
+    def job(self, ops: list[str] | None = None, **changed: Any) -> _native.Job:
+        """The job, as was asked for but for what is `changed`; perhaps with `ops` that were told
+        something of the whole image."""
         output = self._output
         held = self._dtype.itemsize if output.is_fresh else output.held
         where = {"path": output.path, "unit": output.unit, "held": held}
-        return self.request.job(self._ops, **{**where, **changed})
+        return self.request.job(ops or self.ops, **{**where, **changed})
 
 
 def function_work(
@@ -111,16 +112,18 @@ def function_work(
     *,
     channels: tuple[int, bool] | None = None,
     more: int = 1,
+    table: bool = False,
     processes: bool = False,
 ) -> dict[str, Any]:
-    """The work of calling `call` for each chunk, whose result has `more` voxels for each of the
-    chunk's, or as many as there are `channels`."""
+    """The work of calling `call` for each chunk, whose result is a `table`, or has `more` voxels for
+    each of the chunk's, or as many as there are `channels`."""
     result = dtype.itemsize * (more if channels is None else channels[0])
     return {
         "call": call,
         "depth": [(*sides, name) for sides, name in zip(reach, boundary, strict=True)],
         "dtype": dtype.name,
         "channels": channels,
+        "table": table,
         # Blocks and results pass to and from processes through memory that this process maps too.
         "extra": dtype.itemsize * (more - 1) + (image.itemsize + result if processes else 0),
     }

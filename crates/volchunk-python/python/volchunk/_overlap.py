@@ -1,5 +1,6 @@
 """A function of the user's on every chunk of a volume."""
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -7,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from volchunk._arguments import Boundaries, Chunks, Depth, Roi
-from volchunk._image import Image, Output, legal_dtype
+from volchunk._image import Image, Output, legal_dtype, table_output
 from volchunk._points import Points
 from volchunk._points_merge import tolerance_of
-from volchunk._progress import bar
 from volchunk._select import Manner, Selection
-from volchunk._task import Array, Task
+from volchunk._task import Task
 from volchunk._voxels import Voxels
 
 
@@ -196,7 +196,12 @@ def map_points(
     retries: int = 0,
     progress: bool = True,
     dedupe: float | Sequence[float] | None = None,
-) -> Array:
+    out: str | os.PathLike[str] | None = None,
+    version: str | None = None,
+    force: bool = False,
+    check: bool = False,
+    keep_going: bool = False,
+) -> Any:
     """Call a function that finds points on every chunk of a volume, and join the tables.
 
     A point belongs to the chunk whose core holds it, so that points found in halos are neither lost
@@ -209,7 +214,7 @@ def map_points(
         ``func(block)`` or ``func(block, info)``, as in `map_overlap`. Returns a table: a row for each
         point, its first columns the coordinates in the block, in voxels, slowest axis first, voxel
         centres at whole numbers; further columns are kept as they are. No points: no rows.
-    image, depth, chunks, boundary, roi, memory, workers, executor, retries, progress
+    image, depth, chunks, boundary, roi, memory, workers, executor, retries, keep_going, progress
         As in `map_overlap`.
     mask : array_like, path or Volume, optional
         Of the shape of `image`, whatever it may be. Points in voxels where it is zero are dropped.
@@ -218,20 +223,35 @@ def map_points(
         For functions that place a point differently in another block: as in `merge_points`, of points
         that different chunks found within so many voxels on each axis, the one with the largest
         number in the first column behind the coordinates is kept.
+    out : path, optional
+        A file for the table, ``.csv`` or ``.parquet``, which need not fit into memory. Until it is
+        complete there is ``OUT.partial`` instead, and what chunks found waits in ``OUT.volchunk``;
+        until then the same call goes on with that, and afterwards has nothing to do.
+    version : str, optional
+        Needed where `out` is a path, as in `map_overlap`.
+    force, check : bool, optional
+        Of a path as `out`, as in `map_overlap`; with `check` the file is made anew as well.
 
     Returns
     -------
-    ndarray
-        Of shape (points, columns): int64 if every table was of integers, else float64. Coordinates
+    ndarray, or out
+        Where `out` is a path, that. Otherwise an array of shape (points, columns): int64 if every table was of integers, else float64. Coordinates
         are those of the whole volume, also with a `roi`; rows are sorted by them, then by the
         further columns. Points beyond the volume's edges are dropped. Coordinates that are no
         whole numbers are rounded once more when they are shifted.
+
+        The file has the same rows in the same order. Its columns are "index" from 0 on; "axis-0",
+        "axis-1", … for the axes, as napari reads points; and behind these "value", "value-1", … as
+        far as there are further columns: integers or float64, as the array.
 
     Raises
     ------
     ValueError
         For tables of another number of axes or columns, coordinates that are not finite, a
-        tolerance that is negative.
+        tolerance that is negative. For an `out` that names no format of tables of points; for
+        integers beyond 2**53 on the way to a file.
+    FileExistsError
+        If what stands at the path `out` is not this call's; says what differs.
     Exception
         As in `map_overlap`.
 
@@ -243,16 +263,29 @@ def map_points(
     array([[ 3,  4],
            [10, 15],
            [19, 29]])
+
+    Into a file, which the same call would go on with if it were interrupted:
+
+    >>> import pathlib, tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = pathlib.Path(folder.name, "bright.csv")
+    >>> volchunk.map_points(np.argwhere, image, depth=2, out=path, version="1") == path
+    True
+    >>> print(path.read_text())
+    index,axis-0,axis-1
+    0,3,4
+    1,10,15
+    2,19,29
+    <BLANKLINE>
+    >>> folder.cleanup()
     """
     source = Image(image)
     tolerance = None if dedupe is None else tolerance_of(dedupe, len(source.axes))
-    nowhere, once = Output(None, source), {"force": False, "check": False, "keep_going": False}
-    manner = Manner(nowhere, version=None, retries=retries, **once)
+    output = table_output(out, source)
+    manner = Manner(
+        output, version=version, force=force, check=check, retries=retries, keep_going=keep_going
+    )
     how = (depth, boundary, chunks, roi, memory, workers, executor, Selection(mask))
     with Task(func, source, *how) as task:
-        points = Points(task)
-        job = task.job(points, np.dtype(bool))
-        task.start(job)
-        with bar(job.count, progress) as told:
-            job.visit(manner.native, {"progress": told, "interrupt": task.interrupt})
-    return points.table(tolerance)
+        table = Points(task, tolerance, output, manner).run(progress)
+    return table if output.path is None else out

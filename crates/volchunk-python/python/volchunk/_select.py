@@ -14,15 +14,15 @@ class Selection:
     ----------
     mask : None, or what an `Image` may be
         Non-zero is inside.
-    fill : float
-        Outside of it.
+    fill : float, optional
+        Outside of it; None where no voxels are made.
     skip_empty : float, optional
         The value of chunks that count as empty.
     """
 
-    def __init__(self, mask: Any, fill: Any = 0, skip_empty: Any = None) -> None:
+    def __init__(self, mask: Any, fill: Any = None, skip_empty: Any = None) -> None:
         self.mask = None if mask is None else Image(mask, "mask")
-        self.fill = repr(number(fill, "fill"))
+        self.fill = None if fill is None else repr(number(fill, "fill"))
         self.skip_empty = None if skip_empty is None else repr(number(skip_empty, "skip_empty"))
 
     def divide(self) -> dict[str, Any]:
@@ -68,9 +68,11 @@ class Record:
     ops : list of str
         Its ops as text, if it has such.
     function : mapping, optional
-        Else what stands for a function: name, version, depth, boundary, dtype and channels.
+        Else what stands for a function, as `Task.record` has it.
     roi, chunks : optional
         As they were asked for, on the axes of the result; of a function, without channels.
+    table : bool, optional
+        Whether it makes a table of points, not an image.
     """
 
     def __init__(
@@ -84,10 +86,12 @@ class Record:
         function: Mapping[str, Any] | None = None,
         roi: list[tuple[int, int]] | None,
         chunks: list[int] | None,
+        table: bool = False,
     ) -> None:
         mask = selection.mask
         self.native = {
             "path": output.path,
+            "table": table,
             "input": image.known(manner.version),
             "ops": ops,
             "function": function,
@@ -100,9 +104,13 @@ class Record:
             "manner": manner.native,
         }
 
-    def found(self) -> tuple[bool, tuple[Any, Any, Any] | None]:
+    def tell(self, ops: list[str]) -> None:
+        """Takes the ops with what they were told of the whole image."""
+        self.native = {**self.native, "ops": ops}
+
+    def found(self) -> tuple[bool, tuple[Any, Any, Any, int] | None]:
         """Whether the output is complete; of one that is not, what its run settled: chunks, dtype
-        and channels.
+        and channels; and the columns of what it found for a table, 0 while that is nothing.
 
         Raises
         ------

@@ -104,6 +104,7 @@ class Task:
         *,
         channels: tuple[int, bool] | None = None,
         more: int = 1,
+        table: bool = False,
         **changed: Any,
     ) -> _native.Job:
         """The job that calls `call` for each chunk, as the arguments ask but for what is `changed`."""
@@ -115,6 +116,7 @@ class Task:
             dtype,
             channels=channels,
             more=more,
+            table=table,
             processes=self._processes,
         )
         if self._processes and self._started is not None:
@@ -137,8 +139,19 @@ class Task:
         else:
             self._threads = LibraryThreads(self._started).__enter__()
 
-    def record(self, version: str, dtype: Any, channels: tuple[int, bool] | None) -> dict[str, Any]:
+    def record(
+        self,
+        version: str | None,
+        dtype: Any = None,
+        channels: tuple[int, bool] | None = None,
+        dedupe: list[float] | None = None,
+    ) -> dict[str, Any]:
         """What stands for the function in a journal."""
+        if version is None:
+            raise TypeError(
+                "version is not given, and out is a path, where a later call may go on with what "
+                "this one wrote; legal: a string that you change whenever func changes, such as '1'"
+            )
         func = self._func.func if isinstance(self._func, _ByName) else self._func
         while isinstance(func, partial):
             func = func.func
@@ -149,6 +162,7 @@ class Task:
             "boundary": self.boundary,
             "dtype": None if dtype is None else dtype.name,
             "channels": channels,
+            "dedupe": dedupe,
         }
 
     def interrupt(self) -> None:

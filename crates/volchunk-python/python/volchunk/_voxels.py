@@ -55,7 +55,7 @@ class Voxels:
             if complete:
                 return open_volume(output.path)
             if before is not None:
-                chunks = self._go_on(*before)
+                chunks = self._go_on(*before[:3])
         job = self._job() if self._direct else self._engine_job(chunks)
         with bar(job.count, progress) as told:
             watch = {"progress": told, "interrupt": task.interrupt}
@@ -69,13 +69,7 @@ class Voxels:
             return open_volume(output.path)
 
     def _function(self) -> dict[str, Any]:
-        version = self._manner.version
-        if version is None:
-            raise TypeError(
-                "version is not given, and out is a path, where a later call may go on with what "
-                "this one wrote; legal: a string that you change whenever func changes, such as '1'"
-            )
-        return self._task.record(version, self._dtype, self._channels)
+        return self._task.record(self._manner.version, self._dtype, self._channels)
 
     def _record(self) -> Record:
         task = self._task

@@ -1,12 +1,13 @@
 //! Tables of chunks, one behind the other in a file, as they come.
 //!
-//! A header tells the columns. Each chunk's table is a head with a checksum, and the rows. A run
-//! that is killed while it writes leaves a torn table at the end, which is dropped; of two tables
-//! of one chunk the later stands.
+//! A header tells the columns; 0, and the first rows will tell. Each chunk's table is a head with a
+//! checksum, and the rows. A run that is killed while it writes leaves a torn table at the end, which
+//! is dropped; of two tables of one chunk the later stands.
 
 use std::{
     collections::HashMap,
     fs::{self, File},
+    io::ErrorKind as IoKind,
     ops::Range,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -33,7 +34,8 @@ const TABLE: usize = 32;
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path().join("0.spool");
 /// let grid = ChunkGrid::new(&[4, 4], &[2, 4])?;
-/// let spool = Spool::open(&path, VolumeInfo::new(&[4, 4], Dtype::U8), &grid, 3, false)?;
+/// let info = VolumeInfo::new(&[4, 4], Dtype::U8);
+/// let spool = Spool::open(&path, info, &grid, Some(3), false)?;
 /// let write = |at: [u64; 2], rows: &[f64]| {
 ///     let table = Buffer::from_slice(&[rows.len() as u64 / 3, 3], rows);
 ///     spool.write(&Region::new(at, [2, 4]), table.view(), &mut Scratch::new())
@@ -51,7 +53,6 @@ pub struct Spool {
     file: File,
     info: VolumeInfo,
     grid: ChunkGrid,
-    columns: u64,
     durable: bool,
     /// Whether the file goes with it.
     temporary: bool,
@@ -60,6 +61,8 @@ pub struct Spool {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Of all tables that have rows; 0 before there are any, unless it was said.
+    columns: u64,
     /// Where the next table goes.
     end: u64,
     /// For each chunk, where its rows begin and how many there are.
@@ -76,8 +79,8 @@ impl Drop for Spool {
 
 impl Spool {
     /// Goes on with the file at `path`, or begins it. Tables have `columns` columns, the first of
-    /// which are coordinates; `info` is the volume of the grid's domain. Where `durable`, a table is
-    /// on the disk when it is written.
+    /// which are coordinates; None: as many as the first one with rows. `info` is the volume of the
+    /// grid's domain. Where `durable`, a table is on the disk when it is written.
     ///
     /// # Errors
     /// A file that is no spool, or one of other columns; I/O.
@@ -85,19 +88,20 @@ impl Spool {
         path: &Path,
         info: VolumeInfo,
         grid: &ChunkGrid,
-        columns: u64,
+        columns: Option<u64>,
         durable: bool,
     ) -> Result<Self> {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
         Self::new(path, file, info, grid, columns, durable, true)
     }
 
-    /// The tables that a run has left at `path`. Nothing can be added to them.
+    /// The tables that a run has left at `path`, of the columns that they have. Nothing can be added
+    /// to them.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
-    pub fn read(path: &Path, info: VolumeInfo, grid: &ChunkGrid, columns: u64) -> Result<Self> {
-        Self::new(path, File::open(path), info, grid, columns, false, false)
+    /// A file that is no spool; I/O.
+    pub fn read(path: &Path, info: VolumeInfo, grid: &ChunkGrid) -> Result<Self> {
+        Self::new(path, File::open(path), info, grid, None, false, false)
     }
 
     /// A new one, under a name of its own in the system's folder for temporary files, gone when it is
@@ -114,9 +118,26 @@ impl Spool {
         // Left by a process of that number that was killed.
         let _ = fs::remove_file(&path);
         let file = File::options().read(true).write(true).create_new(true).open(&path);
-        let mut spool = Self::new(&path, file, info, grid, columns, false, true)?;
+        let mut spool = Self::new(&path, file, info, grid, Some(columns), false, true)?;
         spool.temporary = true;
         Ok(spool)
+    }
+
+    /// Columns of the tables in the file at `path`, which stays as it is; 0 while none has rows, or
+    /// where there is no such file.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn columns_in(path: &Path) -> Result<u64> {
+        let mut head = [0; HEAD as usize];
+        let read = File::open(path).and_then(|file| os::read_exact_at(&file, &mut head, 0));
+        match read {
+            Ok(()) if head[..12] == head_of(0)[..12] => Ok(columns_of(&head)),
+            // It will be refused, or begun anew.
+            Ok(()) => Ok(0),
+            Err(e) if matches!(e.kind(), IoKind::NotFound | IoKind::UnexpectedEof) => Ok(0),
+            Err(e) => Err(Error::io(format_args!("reading {}", path.display()), e)),
+        }
     }
 
     fn new(
@@ -124,30 +145,30 @@ impl Spool {
         file: std::io::Result<File>,
         info: VolumeInfo,
         grid: &ChunkGrid,
-        columns: u64,
+        columns: Option<u64>,
         durable: bool,
         writes: bool,
     ) -> Result<Self> {
         let fail = |e| Error::io(format_args!("opening {}", path.display()), e);
         let file = file.map_err(fail)?;
         let length = file.metadata().map_err(fail)?.len();
-        let mut head = [0; HEAD as usize];
-        head[..8].copy_from_slice(&MAGIC);
-        head[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        head[12..].copy_from_slice(&(columns as u32).to_le_bytes());
+        let mut head = head_of(columns.unwrap_or(0));
         if length < HEAD && writes {
             // Torn at its first write, or new.
             os::write_all_at(&file, &head, 0).map_err(fail)?;
         } else {
-            let mut found = [0; HEAD as usize];
-            os::read_exact_at(&file, &mut found, 0).map_err(fail)?;
-            if found != head {
+            let wanted = std::mem::replace(&mut head, [0; HEAD as usize]);
+            os::read_exact_at(&file, &mut head, 0).map_err(fail)?;
+            let same = if columns.is_some() { 0..16 } else { 0..12 };
+            if head[same.clone()] != wanted[same] {
+                let of = columns.map_or(String::new(), |columns| format!(" of {columns} columns"));
                 return Err(Error::data(format!(
-                    "{} does not hold tables of {columns} columns of this version of volchunk",
+                    "{} does not hold tables{of} of this version of volchunk",
                     path.display()
                 )));
             }
         }
+        let columns = columns_of(&head);
         let state = scan(&file, length.max(HEAD), columns, grid.len()).map_err(fail)?;
         if writes {
             file.set_len(state.end).map_err(fail)?;
@@ -157,7 +178,6 @@ impl Spool {
             file,
             info,
             grid: grid.clone(),
-            columns,
             durable,
             temporary: false,
             state: Mutex::new(state),
@@ -169,9 +189,9 @@ impl Spool {
         &self.grid
     }
 
-    /// Columns of the tables.
+    /// Columns of the tables; 0 while none has rows, unless it was said.
     pub fn columns(&self) -> u64 {
-        self.columns
+        self.lock().columns
     }
 
     /// Rows of chunk `number`; None where it has no table.
@@ -184,11 +204,15 @@ impl Spool {
     /// # Errors
     /// I/O; rows that are not what was written.
     pub fn table(&self, number: u64) -> Result<Option<Buffer>> {
-        let Some((place, rows)) = self.lock().tables.get(&number).copied() else { return Ok(None) };
+        let (found, columns) = {
+            let state = self.lock();
+            (state.tables.get(&number).copied(), state.columns)
+        };
+        let Some((place, rows)) = found else { return Ok(None) };
         let fail = |e| Error::io(format_args!("reading {}", self.path.display()), e);
         let mut head = [0; TABLE];
         os::read_exact_at(&self.file, &mut head, place - TABLE as u64).map_err(fail)?;
-        let mut table = Buffer::zeros(&[rows, self.columns], Dtype::F64);
+        let mut table = Buffer::zeros(&[rows, columns], Dtype::F64);
         os::read_exact_at(&self.file, table.bytes_mut(), place).map_err(fail)?;
         if cfg!(target_endian = "big") {
             table.bytes_mut().chunks_exact_mut(8).for_each(<[u8]>::reverse);
@@ -214,19 +238,31 @@ impl Spool {
     }
 }
 
+/// The header of a file.
+fn head_of(columns: u64) -> [u8; HEAD as usize] {
+    let mut head = [0; HEAD as usize];
+    head[..8].copy_from_slice(&MAGIC);
+    head[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    head[12..].copy_from_slice(&(columns as u32).to_le_bytes());
+    head
+}
+
+fn columns_of(head: &[u8; HEAD as usize]) -> u64 {
+    u64::from(u32::from_le_bytes([head[12], head[13], head[14], head[15]]))
+}
+
 /// The tables of a file, up to the first that is torn or of no chunk.
 fn scan(file: &File, length: u64, columns: u64, chunks: u64) -> std::io::Result<State> {
-    let mut state = State { end: HEAD, tables: HashMap::new() };
+    let mut state = State { columns, end: HEAD, tables: HashMap::new() };
     let mut window = Window { file, length, start: 0, bytes: Vec::new() };
     while let Some(head) = window.at(state.end)? {
         let (number, rows) = (u64_at(&head, 0), u64_at(&head, 8));
         let place = state.end + TABLE as u64;
         let bytes = rows.checked_mul(columns).and_then(|n| n.checked_mul(8));
         let stop = bytes.and_then(|bytes| place.checked_add(bytes)).filter(|&s| s <= length);
-        let Some(stop) = stop.filter(|_| check(&head) == u64_at(&head, 24) && number < chunks)
-        else {
-            break;
-        };
+        let sound = check(&head) == u64_at(&head, 24) && number < chunks;
+        // Rows of no columns: a crash of the machine kept them, but not the header that told.
+        let Some(stop) = stop.filter(|_| sound && (rows == 0 || columns > 0)) else { break };
         state.tables.insert(number, (place, rows));
         state.end = stop;
     }
@@ -280,12 +316,14 @@ impl Sink for Spool {
         let &[rows, columns] = data.shape() else {
             return Err(Error::argument(format!("a table of shape {:?}", data.shape())));
         };
-        if columns != self.columns || data.dtype() != Dtype::F64 {
-            return Err(Error::argument(format!(
-                "a table of {columns} columns of {}; legal: {} of float64",
-                data.dtype(),
-                self.columns
-            )));
+        let refuse = |legal| {
+            Err(Error::argument(format!(
+                "a table of {columns} columns of {}; legal: {legal} of float64",
+                data.dtype()
+            )))
+        };
+        if data.dtype() != Dtype::F64 {
+            return refuse(columns);
         }
         let mut table = Buffer::zeros(&[rows, columns], Dtype::F64);
         table.view_mut().copy_from(&data);
@@ -302,6 +340,14 @@ impl Sink for Spool {
         let fail = |e| Error::io(format_args!("writing {}", self.path.display()), e);
         // One at a time: what a failed write left, the next one covers.
         let mut state = self.lock();
+        // Without rows, columns mean nothing.
+        if rows > 0 && state.columns == 0 {
+            // Before the rows, which could not be read without.
+            os::write_all_at(&self.file, &head_of(columns), 0).map_err(fail)?;
+            state.columns = columns;
+        } else if rows > 0 && state.columns != columns {
+            return refuse(state.columns);
+        }
         let place = state.end + TABLE as u64;
         os::write_all_at(&self.file, &head, state.end).map_err(fail)?;
         os::write_all_at(&self.file, table.bytes(), place).map_err(fail)?;
@@ -315,7 +361,7 @@ impl Sink for Spool {
 
     fn stored_bytes(&self, region: &Region) -> Result<u64> {
         let rows = self.rows(self.number_at(region));
-        Ok(rows.map_or(0, |rows| TABLE as u64 + rows * self.columns * 8))
+        Ok(rows.map_or(0, |rows| TABLE as u64 + rows * self.columns() * 8))
     }
 
     fn read_table(&self, region: &Region) -> Result<Buffer> {
@@ -333,7 +379,7 @@ impl Sink for Spool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sweep;
+    use crate::{ErrorKind, sweep};
 
     fn table(rows: &[f64]) -> Buffer {
         Buffer::from_slice(&[rows.len() as u64, 1], rows)
@@ -341,7 +387,7 @@ mod tests {
 
     fn open(path: &Path) -> Spool {
         let grid = ChunkGrid::new(&[40], &[4]).unwrap();
-        Spool::open(path, VolumeInfo::new(&[40], Dtype::U8), &grid, 1, false).unwrap()
+        Spool::open(path, VolumeInfo::new(&[40], Dtype::U8), &grid, Some(1), false).unwrap()
     }
 
     fn put(spool: &Spool, number: u64, rows: &[f64]) {
@@ -387,10 +433,64 @@ mod tests {
         assert!(spool.table(2).unwrap_err().to_string().contains("chunk 2"));
         let other = ChunkGrid::new(&[40], &[4]).unwrap();
         let info = VolumeInfo::new(&[40], Dtype::U8);
-        let error = Spool::open(&path, info.clone(), &other, 2, false).unwrap_err();
+        let error = Spool::open(&path, info.clone(), &other, Some(2), false).unwrap_err();
         assert!(error.to_string().contains("2 columns"));
         fs::write(&path, b"something else entirely").unwrap();
-        assert!(Spool::read(&path, info, &other, 1).is_err());
+        assert!(Spool::read(&path, info, &other).is_err());
+    }
+
+    /// Tables without rows say nothing of columns; the first with rows does, for good.
+    #[test]
+    fn the_first_rows_tell_the_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0.spool");
+        let grid = ChunkGrid::new(&[40], &[4]).unwrap();
+        let open =
+            || Spool::open(&path, VolumeInfo::new(&[40], Dtype::U8), &grid, None, false).unwrap();
+        let write = |spool: &Spool, number: u64, shape: [u64; 2], rows: &[f64]| {
+            let region = grid.chunk(number).core;
+            let table = Buffer::from_slice(&shape, rows);
+            spool.write(&region, table.view(), &mut Scratch::new())
+        };
+        let spool = open();
+        write(&spool, 0, [0, 1], &[]).unwrap();
+        assert_eq!((spool.columns(), spool.rows(0)), (0, Some(0)));
+        assert_eq!(
+            sweep(&[&spool], 0, &mut |_| Ok(())).unwrap_err().kind(),
+            ErrorKind::InvalidData
+        );
+        drop(spool);
+        let spool = open();
+        assert_eq!((spool.rows(0), Spool::columns_in(&path).unwrap()), (Some(0), 0));
+        write(&spool, 1, [1, 3], &[4.0, 0.5, 0.25]).unwrap();
+        write(&spool, 2, [0, 1], &[]).unwrap();
+        assert!(write(&spool, 3, [1, 2], &[12.0, 1.0]).is_err());
+        drop(spool);
+        for spool in [open(), Spool::read(&path, VolumeInfo::new(&[40], Dtype::U8), &grid).unwrap()]
+        {
+            assert_eq!((spool.columns(), Spool::columns_in(&path).unwrap()), (3, 3));
+            assert_eq!([0, 1, 2, 3].map(|n| spool.rows(n)), [Some(0), Some(1), Some(0), None]);
+            assert_eq!(spool.table(1).unwrap().unwrap().as_slice::<f64>(), [4.0, 0.5, 0.25]);
+        }
+        // As if the header had been lost: no rows can be told, and the receipts will say so.
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[12] = 0;
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!([0, 1, 2].map(|n| open().rows(n)), [Some(0), None, None]);
+    }
+
+    #[test]
+    fn all_empty_sweeps_to_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let grid = ChunkGrid::new(&[8], &[4]).unwrap();
+        let info = VolumeInfo::new(&[8], Dtype::U8);
+        let spool = Spool::open(&folder.path().join("0.spool"), info, &grid, None, false).unwrap();
+        for number in 0..2 {
+            let region = grid.chunk(number).core;
+            let table = Buffer::zeros(&[0, 1], Dtype::F64);
+            spool.write(&region, table.view(), &mut Scratch::new()).unwrap();
+        }
+        assert_eq!(sweep(&[&spool], 0, &mut |_| Ok(())).unwrap(), 0);
     }
 
     #[test]

@@ -27,8 +27,12 @@ pub fn sweep(
         return Err(Error::argument("the tables are those of several grids; legal: of one"));
     }
     let grid = first.grid();
-    let mut sweep =
-        Sweep { spools, grid, columns: first.columns() as usize, memory, each, rows: 0 };
+    // Where no chunk found anything, there may be none.
+    let columns = match first.columns() {
+        0 => grid.ndim(),
+        columns => columns as usize,
+    };
+    let mut sweep = Sweep { spools, grid, columns, memory, each, rows: 0 };
     if grid.is_empty() {
         return Ok(0);
     }
@@ -97,7 +101,7 @@ pub(super) fn rows_in(spools: &[&Spool], region: &Region) -> Result<Vec<f64>> {
     for number in chunks(grid, region) {
         let (spool, _) = holder(spools, number)?;
         let Some(table) = spool.table(number)? else { continue };
-        let rows = table.as_slice::<f64>().chunks_exact(spool.columns() as usize);
+        let rows = table.as_slice::<f64>().chunks_exact(spool.columns().max(1) as usize);
         found.extend(rows.filter(|row| contains(region, row)).flatten());
     }
     Ok(found)
