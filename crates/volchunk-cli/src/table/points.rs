@@ -111,7 +111,7 @@ impl TableRows for PointRows {
         let ndim = self.info.axes.len();
         let held = 2 * ndim + 1 + (self.columns - ndim);
         let rule = self.rule.as_ref();
-        let mut suppressor = rule.map(|rule| Suppressor::new(rule)).transpose()?;
+        let mut suppressor = rule.map(Suppressor::new).transpose()?;
         let width = rule.map_or(self.columns, |rule| rule.columns());
         let mut next = 0u64;
         let mut numbered = Vec::new();
