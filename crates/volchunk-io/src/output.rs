@@ -40,14 +40,16 @@ pub enum OutputState {
 /// I/O other than that nothing is there.
 pub fn output_state(path: &Path) -> Result<OutputState> {
     let path = &plain(path)?;
-    let Some(kind) = kind(path)? else {
+    let Some(found) = kind(path)? else {
         return Ok(match kind(&partial_path(path))? {
             Some(_) => OutputState::Partial,
             None => OutputState::Absent,
         });
     };
-    Ok(match kind {
+    Ok(match found {
         Kind::Link => OutputState::Foreign,
+        // What is being written has not got its name yet.
+        Kind::File if kind(&partial_path(path))?.is_some() => OutputState::Foreign,
         // Metadata that cannot be read is nothing that volchunk wrote.
         Kind::Folder => match zarr::attributes(path).ok().flatten() {
             Some(Value::Object(mut own)) => match own.remove("complete") {
@@ -87,7 +89,12 @@ pub fn remove_output(path: &Path) -> Result<()> {
         };
         match kind {
             Kind::Link => return refuse("a symbolic link"),
-            Kind::Folder if place == companion && !holds_only(&place, is_kept) => {
+            Kind::Folder
+                if place == companion
+                    && !holds_only(&place, |name, folder| {
+                        is_kept(name, folder) || !folder && is_staged(name, path)
+                    }) =>
+            {
                 return refuse("a folder that holds more than volchunk's own files");
             }
             Kind::Folder
@@ -181,6 +188,12 @@ fn is_kept(name: &str, is_folder: bool) -> bool {
     } else {
         ["job.json", "table.xxh3"].contains(&plain) || journal || lock
     }
+}
+
+/// Whether something of this name in `OUTPUT.volchunk` is the table that becomes the output.
+fn is_staged(name: &str, output: &Path) -> bool {
+    let plain = name.strip_suffix(".partial").unwrap_or(name);
+    output.file_name().is_some_and(|own| own == plain)
 }
 
 /// Removes what is kept in `OUTPUT.volchunk`, and the folder itself if nobody holds its lock.

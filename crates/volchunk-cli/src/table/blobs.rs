@@ -7,6 +7,7 @@ use volchunk_ops::{Detector, OpSpec};
 use super::{
     TableRows,
     prune::{Layout, Pruner},
+    share,
 };
 
 /// The rows of the table that a job with a detector at its end makes.
@@ -92,8 +93,7 @@ impl TableRows for BlobRows {
         let layout = Layout::new(&self.volume, &self.detector)?;
         let mut pruner = Pruner::new(&layout);
         let mut kept = Vec::new();
-        // The rest is for the rows that are not decided yet.
-        let found = sweep(spools, memory / 4, &mut |peaks| {
+        let found = sweep(spools, share(memory), &mut |peaks| {
             pruner.push(peaks, &mut kept)?;
             hand_on(&mut kept)
         })?;

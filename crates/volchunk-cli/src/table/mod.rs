@@ -6,9 +6,9 @@ mod prune;
 
 use std::{
     fs::{self, File},
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 pub use blobs::BlobRows;
@@ -56,13 +56,19 @@ pub(crate) fn open_spool(
 ) -> Result<Spool> {
     let partial = partial_path(output);
     let fail = |e| Error::io(format_args!("creating {}", partial.display()), e);
+    // Looked at before it is opened: opening a pipe would wait, a link leads elsewhere.
+    if partial.symlink_metadata().is_ok_and(|meta| !meta.is_file()) {
+        let what = format!("{} is there, and is not a file", partial.display());
+        return Err(Error::new(ErrorKind::Exists, what));
+    }
+    let path = spool_path(output, part);
+    let spool = Spool::open(&path, plan.output.clone(), &plan.grid, columns, durable)?;
     if output.symlink_metadata().is_ok() {
-        // A complete one that is gone through again: it is made anew of what stands.
+        // A complete one that is gone through again: it stands there until it is made anew.
         fs::rename(output, &partial).map_err(fail)?;
     }
     File::options().create(true).append(true).open(&partial).map_err(fail)?;
-    let path = spool_path(output, part);
-    Spool::open(&path, plan.output.clone(), &plan.grid, columns, durable)
+    Ok(spool)
 }
 
 /// The tables of the chunks of `grid` that a run has left.
@@ -92,18 +98,38 @@ pub(crate) fn write_table(
     memory: u64,
     cancel: &AtomicBool,
 ) -> Result<Written> {
-    let mut writer = create_table(output, rows.info())?;
+    // Beside its digest, until both are there; what stands at the output's names is replaced then.
+    let staged = companion_path(output).join(output.file_name().unwrap_or_default());
+    let fail = |e| Error::io(format_args!("making {}", output.display()), e);
+    match fs::remove_file(&staged) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(fail(e)),
+        _ => {}
+    }
+    let mut writer = create_table(&staged, rows.info())?;
     let found = rows.each(spools, memory, &mut |rows| {
-        if cancel.load(Ordering::Relaxed) {
+        if cancel.load(Relaxed) {
             return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
         }
         writer.write(rows)
     })?;
     let rows = writer.finish()?;
-    let path = digest_path(output);
-    fs::write(&path, format!("{:016x}\n", digest_of(output)?))
-        .map_err(|e| Error::io(format_args!("writing {}", path.display()), e))?;
+    let (path, new) = (digest_path(output), digest_path(output).with_extension("xxh3.new"));
+    fs::write(&new, format!("{:016x}\n", digest_of(&staged)?)).map_err(fail)?;
+    fs::rename(&new, &path).map_err(fail)?;
+    let partial = partial_path(output);
+    fs::rename(&staged, &partial).map_err(fail)?;
+    if output.symlink_metadata().is_ok() {
+        let message = format!("{} appeared while it was being made", output.display());
+        return Err(Error::new(ErrorKind::Exists, message));
+    }
+    fs::rename(&partial, output).map_err(fail)?;
     Ok(Written { found, rows })
+}
+
+/// Of what the making of a table may hold, the share of the rows that are swept together; the rest is
+/// for those that wait. Not less than is worth reading a chunk's table for.
+fn share(memory: u64) -> u64 {
+    (memory / 4).max(16 << 20)
 }
 
 /// Whether the table at `output` is the file that was written.

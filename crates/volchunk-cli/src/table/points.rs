@@ -7,7 +7,7 @@ use volchunk::{
 };
 use volchunk_io::{Column, ColumnKind, TableInfo};
 
-use super::TableRows;
+use super::{TableRows, share};
 
 /// The rows of the table that a function of points makes.
 ///
@@ -141,8 +141,7 @@ impl TableRows for PointRows {
                 None => hand_on(&mut sorted),
             }
         };
-        // The rest is for the rows that wait.
-        let found = sweep(spools, memory / 4, &mut |found| {
+        let found = sweep(spools, share(memory), &mut |found| {
             for row in found.chunks_exact(held) {
                 if place != row[..alike] {
                     put(&mut gathered)?;
@@ -167,6 +166,9 @@ fn look(ndim: usize, spools: &[&Spool]) -> Result<(bool, usize)> {
     for spool in spools {
         let columns = spool.columns() as usize;
         for number in 0..spool.grid().len() {
+            if floats && whole == 0 {
+                return Ok((floats, whole));
+            }
             if spool.rows(number).unwrap_or(0) == 0 {
                 continue;
             }

@@ -1,7 +1,7 @@
 //! The default chunk shape: from what the input and output store, the halo, and the cap.
 
 use super::plan::{Plan, PlanRequest, StorageRequest, over_memory, plan_for};
-use crate::{AxisKind, Coords, ErrorKind, Result, Scale};
+use crate::{AxisKind, ChunkGrid, Coords, ErrorKind, Region, Result, Scale};
 
 /// The plan whose chunk shape costs least among multiples of the storage unit, under the cap.
 ///
@@ -16,43 +16,71 @@ pub(super) fn choose(request: &PlanRequest<'_>) -> Result<Plan> {
         }
         // Storage units too large for the cap: parts of them are read more than once, but fit.
         let halved = halve(request, &unit);
-        match smallest {
-            Some(plan) if halved == unit => {
-                let advice = match plan.workers {
-                    1 => "not even one such chunk fits".to_owned(),
-                    n => format!("no smaller chunk fits {n} workers; try fewer"),
-                };
-                return Err(over_memory(&plan, &advice));
-            }
-            None if halved == unit => return plan_for(request, &unit),
-            _ => unit = halved,
+        if halved != unit {
+            unit = halved;
+            continue;
         }
+        let plan = plan_for(request, &smallest.unwrap_or(unit))?;
+        if plan.memory.peak <= plan.memory.cap {
+            return Ok(plan);
+        }
+        let advice = match plan.workers {
+            1 => "not even one such chunk fits".to_owned(),
+            n => format!("no smaller chunk fits {n} workers; try fewer"),
+        };
+        return Err(over_memory(&plan, &advice));
     }
 }
 
-/// The cheapest plan that fits, and the smallest that does not, over multiples of `unit`.
-fn survey(request: &PlanRequest<'_>, unit: &[u64]) -> Result<(Option<Plan>, Option<Plan>)> {
+/// The cheapest plan that fits, and the shape that needs least of those that do not, over multiples of
+/// `unit`.
+fn survey(request: &PlanRequest<'_>, unit: &[u64]) -> Result<(Option<Plan>, Option<Coords>)> {
+    let cap = request.memory.unwrap_or(u64::MAX);
     let mut best: Option<(f64, Plan)> = None;
-    let mut smallest: Option<Plan> = None;
+    let mut smallest: Option<(u64, Coords)> = None;
     for chunk in candidates(request, unit) {
-        let plan = match plan_for(request, &chunk) {
+        // A plan has a line for every chunk along every axis; of what cannot fit one chunk tells.
+        let planned = match least_peak(request, &chunk) {
+            Ok(peak) if peak > cap => Err(peak),
+            Ok(_) => match plan_for(request, &chunk) {
+                Err(e) if matches!(e.kind(), ErrorKind::Misaligned | ErrorKind::Unsupported) => {
+                    continue;
+                }
+                Err(e) => return Err(e),
+                Ok(plan) if plan.memory.peak > cap => Err(plan.memory.peak),
+                Ok(plan) => Ok(plan),
+            },
             Err(e) if matches!(e.kind(), ErrorKind::Misaligned | ErrorKind::Unsupported) => {
                 continue;
             }
-            plan => plan?,
+            Err(e) => return Err(e),
         };
-        if plan.memory.peak > plan.memory.cap {
-            if smallest.as_ref().is_none_or(|s| plan.memory.peak < s.memory.peak) {
-                smallest = Some(plan);
+        match planned {
+            Err(peak) if smallest.as_ref().is_none_or(|(least, _)| peak < *least) => {
+                smallest = Some((peak, chunk));
             }
-            continue;
-        }
-        let cost = cost(&plan, request.workers());
-        if best.as_ref().is_none_or(|(least, _)| cost < *least) {
-            best = Some((cost, plan));
+            Err(_) => {}
+            Ok(plan) => {
+                let cost = cost(&plan, request.workers());
+                if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                    best = Some((cost, plan));
+                }
+            }
         }
     }
-    Ok((best.map(|(_, plan)| plan), smallest))
+    Ok((best.map(|(_, plan)| plan), smallest.map(|(_, chunk)| chunk)))
+}
+
+/// What chunks of this shape need at least: that of as many workers with the one in the middle.
+fn least_peak(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<u64> {
+    let out = request.pipeline.output();
+    let domain = request.roi.clone().unwrap_or_else(|| Region::whole(&out.shape));
+    let grid = ChunkGrid::over(&out.shape, domain, chunk)?;
+    let middle = (0..grid.ndim()).map(|a| grid.core_range(a, grid.counts()[a] / 2));
+    let one = PlanRequest { roi: Some(Region::from_ranges(middle)), ..request.clone() };
+    let memory = plan_for(&one, chunk)?.memory;
+    let workers = request.workers().min(usize::try_from(grid.len()).unwrap_or(usize::MAX));
+    Ok(memory.base.saturating_add(memory.per_worker.saturating_mul(workers as u64)))
 }
 
 /// Half of `unit` on its longest axis, unless the output's storage forbids it.

@@ -63,23 +63,50 @@ impl Sweep<'_> {
         for number in chunks(self.grid, region) {
             rows = rows.saturating_add(holder(self.spools, number)?.1);
         }
-        // The rows, their order, and the sorted rows.
-        let bytes = rows.saturating_mul(16 * self.columns as u64 + 8);
-        let n = region.shape()[axis];
-        if bytes > self.memory && n > 1 {
-            // In as many parts as are needed; rows crowd, so that some are divided again.
-            let parts = bytes.div_ceil(self.memory.max(1)).clamp(2, n);
-            let length = n.div_ceil(parts);
-            let range = region.range(axis);
-            for start in range.clone().step_by(length as usize) {
-                let part = start..(start + length).min(range.end);
-                self.visit(&region.with_range(axis, part), axis)?;
+        if rows <= self.most() {
+            return self.read(region);
+        }
+        // Rows crowd: how many there are at each position is counted, and then as many positions as
+        // fit are read together.
+        let range = region.range(axis);
+        let counts = self.counts(region, axis)?;
+        let (mut start, mut held) = (range.start, 0u64);
+        for (at, count) in range.clone().zip(counts) {
+            if held.saturating_add(count) > self.most() && held > 0 {
+                self.read(&region.with_range(axis, start..at))?;
+                (start, held) = (at, 0);
             }
-            return Ok(());
+            if count > self.most() && axis + 1 < region.ndim() {
+                self.visit(&region.with_range(axis, at..at + 1), axis + 1)?;
+                (start, held) = (at + 1, 0);
+            } else {
+                held += count;
+            }
         }
-        if bytes > self.memory && axis + 1 < region.ndim() {
-            return self.visit(region, axis + 1);
+        match held {
+            0 => Ok(()),
+            _ => self.read(&region.with_range(axis, start..range.end)),
         }
+    }
+
+    /// How many rows may be held: they, their order, and the sorted rows.
+    fn most(&self) -> u64 {
+        self.memory / (16 * self.columns as u64 + 8)
+    }
+
+    /// How many rows of `region` there are at each position along `axis`.
+    fn counts(&self, region: &Region, axis: usize) -> Result<Vec<u64>> {
+        let first = region.range(axis).start;
+        let mut counts = vec![0; region.shape()[axis] as usize];
+        for number in chunks(self.grid, region) {
+            each_row_in(self.spools, number, region, &mut |row| {
+                counts[(row[axis] as u64 - first) as usize] += 1;
+            })?;
+        }
+        Ok(counts)
+    }
+
+    fn read(&mut self, region: &Region) -> Result<()> {
         let found = rows_in(self.spools, region)?;
         self.hand_over(&found)
     }
@@ -99,12 +126,26 @@ pub(super) fn rows_in(spools: &[&Spool], region: &Region) -> Result<Vec<f64>> {
     let mut found = Vec::new();
     let Some(grid) = spools.first().map(|spool| spool.grid()) else { return Ok(found) };
     for number in chunks(grid, region) {
-        let (spool, _) = holder(spools, number)?;
-        let Some(table) = spool.table(number)? else { continue };
-        let rows = table.as_slice::<f64>().chunks_exact(spool.columns().max(1) as usize);
-        found.extend(rows.filter(|row| contains(region, row)).flatten());
+        each_row_in(spools, number, region, &mut |row| found.extend_from_slice(row))?;
     }
     Ok(found)
+}
+
+/// Calls `each` with the rows in `region` of what chunk `number` found.
+fn each_row_in(
+    spools: &[&Spool],
+    number: u64,
+    region: &Region,
+    each: &mut dyn FnMut(&[f64]),
+) -> Result<()> {
+    let (spool, rows) = holder(spools, number)?;
+    if rows > 0
+        && let Some(table) = spool.table(number)?
+    {
+        let rows = table.as_slice::<f64>().chunks_exact(spool.columns().max(1) as usize);
+        rows.filter(|row| contains(region, row)).for_each(each);
+    }
+    Ok(())
 }
 
 /// Raster order of two rows: by the first column, then the second, and so on.

@@ -18,8 +18,11 @@ impl<const D: usize> Extent<D> {
 
     /// Adds another's rows.
     pub(super) fn join(&mut self, other: &Self) {
-        self.add(&other.low);
-        self.add(&other.high);
+        // The corners of nothing lie at infinity.
+        if !other.is_empty() {
+            self.add(&other.low);
+            self.add(&other.high);
+        }
     }
 
     /// The lowest and the highest coordinate on the first axis.
@@ -123,4 +126,20 @@ pub(super) fn clearances<const D: usize>(
         clear
     };
     chunks.iter().enumerate().map(clearance).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A chunk that found nothing has no box that others would be near to.
+    #[test]
+    fn empty_chunks_are_near_to_none() {
+        let (mut own, mut empty) = (Extent::EMPTY, Extent::EMPTY);
+        own.add(&[0.0, 0.0]);
+        own.add(&[9.0, 9.0]);
+        empty.join(&Extent::EMPTY);
+        let clear = clearances(&[(own, 2), (empty, 0)], &[1.0, 1.0]);
+        assert!(clear[0].is_clear(&[5.0, 0.0], &[1.0, 1.0]));
+    }
 }
