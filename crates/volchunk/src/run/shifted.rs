@@ -192,10 +192,13 @@ impl Wants for ShiftedAudit<'_> {
     }
 
     fn bytes(&self) -> u64 {
-        // All regions from both sides, on top of what computing takes.
+        self.plan.memory.per_worker
+    }
+
+    fn held(&self) -> u64 {
+        // All regions from both sides.
         let voxels: u64 = self.regions.iter().map(Region::voxels).sum();
-        let both = voxels.saturating_mul(2 * self.plan.output.dtype.size() as u64);
-        self.plan.memory.per_worker.saturating_add(both)
+        voxels.saturating_mul(2 * self.plan.output.dtype.size() as u64)
     }
 
     fn pieces(&self) -> u64 {
