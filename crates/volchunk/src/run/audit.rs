@@ -35,7 +35,7 @@ pub fn audit_tables(
     let each = plan.memory.per_worker;
     let workers = fitting(each, plan.workers, plan.memory.cap.saturating_sub(plan.memory.base))?;
     // By the number of its region.
-    let found: Mutex<BTreeMap<u64, Result<Option<(u64, Coords)>>>> = Mutex::default();
+    let found: Mutex<BTreeMap<u64, Result<_>>> = Mutex::default();
     let compare = |region: &Region, scratch: &mut Scratch| {
         let table = pipeline.compute(sources, region, scratch)?;
         let columns = table.shape()[1].max(1) as usize;
