@@ -33,9 +33,11 @@ Exit codes: 0 done, also where nothing was found, 1 failure, 2 wrong usage, 130 
 
 const VERIFY: &str = "\
 Of an output of `run` or `convert`, every chunk is read back and held against the digest that was taken
-when it was written. Chunks of a grid that is shifted by half a chunk are computed anew and compared
-bit for bit. And on planes of the grid, of any volume, what changes across them is compared with what
-changes across the planes beside them: a seam is where it stands out.
+when it was written. Up to 24 regions where chunks meet, of up to 32,768 voxels each (of a table, chunks
+of a grid that is shifted by half a chunk), are computed anew and compared bit for bit. And on planes of
+the grid, of any volume, what changes across them is compared with what changes across the planes beside
+them: a seam is where it stands out. A volume with fewer than 256 voxels on a plane, or fewer than 20
+planes to compare with, is too small to judge, which is said in place of a finding.
 
 Examples:
   volchunk verify out.zarr

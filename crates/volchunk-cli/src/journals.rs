@@ -96,6 +96,12 @@ pub(crate) fn open_journal(
     Journal::create(&path, &head.text()?, chunks, durable)
 }
 
+/// Whether chunks are divided among the journals in more than one way.
+pub(crate) fn several_divisions(kept: &[Kept]) -> bool {
+    let of = |kept: &Kept| kept.part.map(|part| part.of);
+    kept.windows(2).any(|two| of(&two[0]) != of(&two[1]))
+}
+
 /// All journals of an output, by level or part; one that is damaged is an error.
 pub(crate) fn journals(output: &Path) -> Result<Vec<Kept>> {
     let folder = companion_path(output);

@@ -9,7 +9,7 @@ use crate::{
     asked::Asked,
     config::Limits,
     job::Job,
-    journals::{Head, Kept, journals},
+    journals::{Head, Kept, journals, several_divisions},
     prepare::Prepared,
 };
 
@@ -159,7 +159,7 @@ pub(crate) fn start(asked: &Asked, wanted: Wanted) -> Result<Start> {
 /// Why a run of what is asked for cannot go on by the journals `kept`; None if it can.
 pub(crate) fn hindrance(asked: &Asked, kept: &[Kept], part: Option<Part>) -> Option<String> {
     let of = kept.first().and_then(|k| k.part).map(|part| part.of);
-    if kept.iter().any(|k| k.part.map(|part| part.of) != of) {
+    if several_divisions(kept) {
         return Some("has journals of several divisions into parts".into());
     }
     match (of, part) {

@@ -62,7 +62,7 @@ fn our_own_outputs_are_fine() {
         filtered(&dir, output, more);
         let verdict = found(&dir, &[output], 0);
         assert_eq!(verdict["digests"]["chunks"], 27);
-        assert_eq!(verdict["shifted_grid"]["chunks"], 8);
+        assert_eq!(verdict["shifted_grid"]["regions"], 8);
         assert_eq!(verdict["shifted_grid"]["differing"], json!([]));
         for axis in verdict["planes"].as_array().unwrap() {
             assert_eq!((&axis["found"], &axis["measured"]), (&json!(false), &json!(2)));
@@ -86,13 +86,20 @@ fn parts_and_pyramids_are_verified() {
     dir.call(&["verify", "parts.npy"]).refused(1, &["parts.npy", "unfinished"]);
     dir.call(&["finish", "parts.npy"]).done();
     assert_eq!(found(&dir, &["parts.npy"], 0)["digests"]["chunks"], 27);
+    // Journals of another division would bring chunks twice.
+    let folder = dir.path("parts.npy.volchunk");
+    let args = ["run", "in.npy", "thirds.npy", "--op", "gaussian:sigma=1.5", "--part", "0/3"];
+    dir.call(&[&args[..], &["--chunk", "16,24,24"]].concat()).done();
+    let name = "part-0-of-3.journal";
+    fs::copy(dir.path("thirds.npy.volchunk").join(name), folder.join(name)).unwrap();
+    dir.call(&["verify", "parts.npy"]).refused(1, &["parts.npy", "several divisions"]);
 
     dir.volume("wide.npy", &[4, 1040, 520]);
     let args = ["convert", "wide.npy", "out.zarr", "--pyramid", "--voxel-size", "5,2,2"];
     dir.call(&[&args[..], &["--chunk", "4,130,130"]].concat()).done();
     let verdict = found(&dir, &["out.zarr"], 0);
     let chunks = verdict["digests"]["chunks"].as_u64().unwrap();
-    assert!(chunks > 32 && verdict["shifted_grid"]["chunks"].as_u64().unwrap() > 21);
+    assert!(chunks > 32 && verdict["shifted_grid"]["regions"].as_u64().unwrap() > 21);
     fs::remove_file(dir.path("out.zarr/1/c/0/0/0")).unwrap();
     let verdict = found(&dir, &["out.zarr"], 1);
     assert_eq!(verdict["digests"]["altered"][0]["level"], 1);

@@ -40,10 +40,12 @@ pub(super) fn bases(output: &Path, kept: &[Kept], means: Means<'_>) -> Result<Ve
     let job = &first.head.job;
     let mut config = job.clone().config()?;
     config.output = output.to_owned();
+    // The planes of the grid that it was made on.
+    config.chunk = Some(Lengths::new(first.head.chunk.clone(), "chunk")?);
     // Fewer threads where not all of them fit.
     let alone = Limits { workers: Some(1), ..means.limits };
     let fits = |e: &Error| e.kind() == ErrorKind::OverMemory && means.limits.workers.is_none();
-    let mut prepared = match prepare(config.clone(), means.limits) {
+    let prepared = match prepare(config.clone(), means.limits) {
         Err(e) if fits(&e) => prepare(config, alone)?,
         prepared => prepared?,
     };
@@ -52,11 +54,6 @@ pub(super) fn bases(output: &Path, kept: &[Kept], means: Means<'_>) -> Result<Ve
     }
     if prepared.selected.mask_source().is_some() {
         return Err(Error::unsupported("a mask was laid over what was computed"));
-    }
-    // The planes of the grid that it was made on; where that does not fit any more, others do.
-    match prepared.adopt(job, means.limits) {
-        Err(e) if e.kind() != ErrorKind::OverMemory => return Err(e),
-        _ => {}
     }
     let mut bases = Vec::new();
     for head in kept.iter().map(|k| &k.head).filter(|head| head.level > 0) {

@@ -23,7 +23,7 @@ pub(super) fn look(
 ) -> Result<OfJournal> {
     let started = Instant::now();
     let mut found: Vec<(usize, Reread)> = Vec::new();
-    let mut audits = Vec::new();
+    let (mut audits, mut failed) = (Vec::new(), None);
     // Damage and seams are told even where the job cannot be repeated.
     let bases = match bases(output, kept, means) {
         Err(e) if e.is_cancelled() => return Err(e),
@@ -35,11 +35,20 @@ pub(super) fn look(
         let basis = bases.as_ref().map(|bases| bases.iter().find(|basis| basis.level == level));
         let (one, audit) = look_at_level(&*result, parts, basis.ok().flatten(), search, means)?;
         found.push((level, one));
-        audits.extend(audit.map(|audit| audit.map(|audit| (level, audit))));
+        match audit {
+            Some(Ok(audit)) => audits.push((level, audit)),
+            Some(Err(e)) => failed = failed.or(Some(e)),
+            None => {}
+        }
     }
     let elapsed = started.elapsed();
-    let audit = bases.and_then(|_| audits.into_iter().collect::<Result<Vec<_>>>());
-    Ok(OfJournal { reread: found, elapsed, audit: audit.map_err(|e| e.to_string()) })
+    // What differs on one level is told whatever failed on another.
+    let differs = audits.iter().any(|(_, audit)| !audit.differing.is_empty());
+    let audit = match bases.err().or(failed) {
+        Some(e) if !differs => Err(e.to_string()),
+        _ => Ok(audits),
+    };
+    Ok(OfJournal { reread: found, elapsed, audit })
 }
 
 /// What the journals of one level's parts found together, and computing anew, which may fail by
@@ -76,6 +85,8 @@ fn look_at_level(
         all.bytes += one.bytes;
         all.altered.extend(one.altered);
     }
+    // Regions that are not whole would be held beside what is read anew.
+    drop(gather);
     let control = Control { cancel: means.cancel, ..Control::default() };
     let audit = match audit.map(|audit| audit.and_then(|audit| audit.finish(result, control))) {
         Some(Err(e)) if e.is_cancelled() => return Err(e),

@@ -20,7 +20,7 @@ use volchunk_io::{OutputState, open, output_state, same_or_inside};
 use crate::{
     args::VerifyArgs,
     config::{Lengths, Limits, Target, numbers},
-    journals::{Kept, journals},
+    journals::{Kept, journals, several_divisions},
     output::print,
     picture::is_made_with,
 };
@@ -182,6 +182,12 @@ fn journals_of(output: &Path) -> Result<Vec<Kept>> {
         return Err(Error::new(ErrorKind::Io, format!("{place}: there is no such output")));
     }
     let kept = journals(output)?;
+    if several_divisions(&kept) {
+        return Err(Error::data(format!(
+            "{place} has journals of several divisions into parts; legal: those of one, in \
+             {place}.volchunk"
+        )));
+    }
     match state {
         OutputState::Partial if !kept.is_empty() => Err(Error::data(format!(
             "{place} is unfinished; legal: a complete output (run --check goes through an \

@@ -212,7 +212,7 @@ impl OfJournal {
             })
         });
         json!({
-            "chunks": audits.iter().map(|(_, a)| a.chunks).sum::<u64>(),
+            "regions": audits.iter().map(|(_, a)| a.chunks).sum::<u64>(),
             "voxels": audits.iter().map(|(_, a)| a.voxels).sum::<u64>(),
             "differing": differing.collect::<Vec<_>>(),
         })

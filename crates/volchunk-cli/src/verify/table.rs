@@ -10,7 +10,7 @@ use volchunk::{
 use super::{Means, OfJournal, SAMPLES, Verdict, journals_of};
 use crate::{
     args::VerifyArgs,
-    config::Limits,
+    config::{Lengths, Limits},
     journals::Kept,
     prepare::{Prepared, prepare},
     table::{is_as_written, read_spool},
@@ -71,10 +71,9 @@ pub(super) fn verify(args: &VerifyArgs, means: Means<'_>) -> Result<Verdict> {
 fn prepared(output: &Path, kept: &Kept, means: Means<'_>) -> Result<Prepared> {
     let mut config = kept.head.job.clone().config()?;
     config.output = output.to_owned();
+    config.chunk = Some(Lengths::new(kept.head.chunk.clone(), "chunk")?);
     let limits = Limits { workers: Some(means.workers), ..means.limits };
-    let mut prepared = prepare(config, limits)?;
-    prepared.adopt(&kept.head.job, limits)?;
-    Ok(prepared)
+    prepare(config, limits)
 }
 
 fn audit(

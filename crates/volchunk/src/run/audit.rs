@@ -1,12 +1,15 @@
 //! Whether a table depends on the grid that it was found on.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use super::{
     executor::{Control, for_each_chunk},
     plan::Plan,
     reread::fitting,
-    shifted::{Audit, Differing, shifted_regions},
+    shifted::{Audit, shifted_regions},
     spool::Spool,
     sweep::{raster, rows_in},
 };
@@ -18,8 +21,8 @@ use crate::{Coords, Error, Pipeline, Region, Result, Scratch, Source};
 /// many as fit under the plan's cap.
 ///
 /// # Errors
-/// What a source or an op reports; a chunk without a table;
-/// [`OverMemory`](crate::ErrorKind::OverMemory); [`Cancelled`](crate::ErrorKind::Cancelled).
+/// [`OverMemory`](crate::ErrorKind::OverMemory); [`Cancelled`](crate::ErrorKind::Cancelled). Where
+/// nothing differs, what a source or an op reports, and a chunk without a table.
 pub fn audit_tables(
     plan: &Plan,
     pipeline: &Pipeline,
@@ -31,7 +34,8 @@ pub fn audit_tables(
     let regions = shifted_regions(&plan.grid, samples);
     let each = plan.memory.per_worker;
     let workers = fitting(each, plan.workers, plan.memory.cap.saturating_sub(plan.memory.base))?;
-    let found: Mutex<Vec<(u64, Differing)>> = Mutex::default();
+    // By the number of its region.
+    let found: Mutex<BTreeMap<u64, Result<_>>> = Mutex::default();
     let compare = |region: &Region, scratch: &mut Scratch| {
         let table = pipeline.compute(sources, region, scratch)?;
         let columns = table.shape()[1].max(1) as usize;
@@ -49,25 +53,23 @@ pub fn audit_tables(
         let first = differ.iter().min().cloned();
         Ok::<_, Error>(first.map(|first| (differ.len() as u64, first)))
     };
-    for_each_chunk(
+    let ended = for_each_chunk(
         regions.len() as u64,
         workers,
         control.cancel,
         |_| Ok(Scratch::with_limit(each)),
         |scratch, k| {
-            let region = &regions[k as usize];
-            if let Some((voxels, first)) = compare(region, scratch)? {
-                let differing = Differing { region: region.clone(), voxels, first };
-                found.lock().unwrap_or_else(PoisonError::into_inner).push((k, differing));
-            }
+            let differ = compare(&regions[k as usize], scratch);
+            found.lock().unwrap_or_else(PoisonError::into_inner).insert(k, differ);
             Ok(())
         },
-    )?;
-    let mut differing = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    differing.sort_by_key(|(k, _)| *k);
-    Ok(Audit {
-        chunks: regions.len() as u64,
-        voxels: regions.iter().map(Region::voxels).sum(),
-        differing: differing.into_iter().map(|(_, d)| d).collect(),
-    })
+    );
+    let (mut audit, mut failed) = (Audit::default(), ended.err());
+    for (k, compared) in found.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        match compared {
+            Ok(differ) => audit.note(&regions[k as usize], differ),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    audit.unless(failed)
 }

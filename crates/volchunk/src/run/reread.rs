@@ -76,7 +76,9 @@ pub fn reread(
         )));
     }
     let reading = reading_bytes(result, grid);
-    let gather = gather.filter(|g| reading.saturating_add(g.bytes()) <= memory);
+    let gather =
+        gather.filter(|g| reading.saturating_add(g.bytes()).saturating_add(g.held()) <= memory);
+    let memory = memory - gather.map_or(0, Gather::held);
     let each = reading.saturating_add(gather.map_or(0, Gather::bytes));
     let workers = fitting(each, workers, memory)?;
     let pieces = gather.map_or(0, |gather| {
@@ -131,6 +133,8 @@ pub fn reread(
             Ok(())
         },
     )?;
+    // What is kept for other regions would count twice: whoever is next looks at what is left.
+    gather.into_iter().for_each(|gather| gather.grant(0));
     let mut altered = altered.into_inner().unwrap_or_else(PoisonError::into_inner);
     altered.sort_by_key(|(number, _)| *number);
     Ok(Reread {

@@ -25,12 +25,31 @@ pub struct Differing {
 /// What was found by computing anew.
 #[derive(Debug, Clone, Default)]
 pub struct Audit {
-    /// Regions that were computed.
+    /// Regions that were compared.
     pub chunks: u64,
     /// Their voxels.
     pub voxels: u64,
     /// Those in which the result holds something else, in order.
     pub differing: Vec<Differing>,
+}
+
+impl Audit {
+    /// Adds a region that was compared: how many of its voxels differ and the first, if any do.
+    pub(super) fn note(&mut self, region: &Region, differ: Option<(u64, Coords)>) {
+        self.chunks += 1;
+        self.voxels += region.voxels();
+        let differing =
+            differ.map(|(voxels, first)| Differing { region: region.clone(), voxels, first });
+        self.differing.extend(differing);
+    }
+
+    /// What was found, whatever failed beside it; the error where nothing was.
+    pub(super) fn unless(self, failed: Option<Error>) -> Result<Self> {
+        match failed {
+            Some(error) if error.is_cancelled() || self.differing.is_empty() => Err(error),
+            _ => Ok(self),
+        }
+    }
 }
 
 /// Voxels of a region at most: a result that depends on its grid does so beside the planes.
@@ -56,8 +75,6 @@ pub struct ShiftedAudit<'a> {
     /// In coordinates of the whole result.
     regions: Vec<Region>,
     meetings: Vec<Mutex<Meeting>>,
-    /// The first error of computing.
-    failed: Mutex<Option<Error>>,
 }
 
 /// The voxels of a region, from both sides.
@@ -95,44 +112,43 @@ impl<'a> ShiftedAudit<'a> {
         let regions = shifted_regions(grid, samples.min(affordable));
         let regions: Vec<Region> = regions.iter().map(|region| middle(grid, region)).collect();
         let meetings = regions.iter().map(|_| Mutex::default()).collect();
-        Ok(Self { plan, pipeline, sources, regions, meetings, failed: Mutex::default() })
+        Ok(Self { plan, pipeline, sources, regions, meetings })
     }
 
-    /// Computes, reads and compares what has not met yet. Threads: `plan.workers`, as many as fit
-    /// under the plan's cap.
+    /// Computes, reads and compares what has not met yet, and tries again what failed. Threads:
+    /// `plan.workers`, as many as fit under the plan's cap.
     ///
     /// # Errors
-    /// What a source or an op reports; [`OverMemory`](crate::ErrorKind::OverMemory);
-    /// [`Cancelled`](crate::ErrorKind::Cancelled).
+    /// [`Cancelled`](crate::ErrorKind::Cancelled). Where nothing differs, what a source or an op
+    /// reports, and [`OverMemory`](crate::ErrorKind::OverMemory).
     pub fn finish(self, result: &dyn Source, control: Control<'_>) -> Result<Audit> {
-        if let Some(error) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            return Err(error);
-        }
         let memory = self.plan.memory;
         let each = memory.per_worker.saturating_add(reading_bytes(result, &self.plan.grid));
         let left: Vec<usize> =
             (0..self.regions.len()).filter(|&k| self.meeting(k).differ.is_none()).collect();
-        if !left.is_empty() {
-            let free = memory.cap.saturating_sub(memory.base);
-            let workers = fitting(each, self.plan.workers, free)?;
-            for_each_chunk(
-                left.len() as u64,
-                workers,
-                control.cancel,
-                |_| Ok(Scratch::with_limit(each)),
-                |scratch, k| self.complete(left[k as usize], result, scratch),
-            )?;
+        let failed: Mutex<Option<Error>> = Mutex::default();
+        let complete = |scratch: &mut Scratch, k: u64| {
+            if let Err(error) = self.complete(left[k as usize], result, scratch) {
+                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+            Ok(())
+        };
+        let start = |_| Ok(Scratch::with_limit(each));
+        let ended = match left.is_empty() {
+            true => Ok(Vec::new()),
+            false => fitting(each, self.plan.workers, memory.cap.saturating_sub(memory.base))
+                .and_then(|workers| {
+                    for_each_chunk(left.len() as u64, workers, control.cancel, start, complete)
+                }),
+        };
+        let mut audit = Audit::default();
+        for (k, region) in self.regions.iter().enumerate() {
+            if let Some(differ) = self.meeting(k).differ {
+                let first = differ.map(|(voxels, first)| (voxels, position(region, first)));
+                audit.note(region, first);
+            }
         }
-        let differing = self.regions.iter().enumerate().filter_map(|(k, region)| {
-            let (voxels, first) = self.meeting(k).differ??;
-            let first = position(region, first);
-            Some(Differing { region: region.clone(), voxels, first })
-        });
-        Ok(Audit {
-            chunks: self.regions.len() as u64,
-            voxels: self.regions.iter().map(Region::voxels).sum(),
-            differing: differing.collect(),
-        })
+        audit.unless(ended.err().or(failed.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Brings what is missing of a meeting.
@@ -176,10 +192,13 @@ impl Wants for ShiftedAudit<'_> {
     }
 
     fn bytes(&self) -> u64 {
-        // All regions from both sides, on top of what computing takes.
+        self.plan.memory.per_worker
+    }
+
+    fn held(&self) -> u64 {
+        // All regions from both sides.
         let voxels: u64 = self.regions.iter().map(Region::voxels).sum();
-        let both = voxels.saturating_mul(2 * self.plan.output.dtype.size() as u64);
-        self.plan.memory.per_worker.saturating_add(both)
+        voxels.saturating_mul(2 * self.plan.output.dtype.size() as u64)
     }
 
     fn pieces(&self) -> u64 {
@@ -187,10 +206,8 @@ impl Wants for ShiftedAudit<'_> {
     }
 
     fn work(&self, piece: u64, scratch: &mut Scratch) {
-        if let Err(error) = self.compute(piece as usize, scratch) {
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.get_or_insert(error);
-        }
+        // What fails here is tried again by `finish`, which tells it.
+        let _ = self.compute(piece as usize, scratch);
     }
 }
 
@@ -305,6 +322,7 @@ fn position(region: &Region, mut number: u64) -> Coords {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ArraySource, Dtype, PlanRequest, StorageRequest, ViewMut, VolumeInfo};
 
     /// Chunks of a grid meet in the middle of every region, however little of it is left.
     #[test]
@@ -326,5 +344,53 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A volume that cannot be read in its first half.
+    struct Half(VolumeInfo);
+
+    impl Source for Half {
+        fn info(&self) -> &VolumeInfo {
+            &self.0
+        }
+
+        fn read(&self, region: &Region, _: ViewMut<'_>, _: &mut Scratch) -> Result<()> {
+            match region.start()[0] < self.0.shape[0] / 2 {
+                true => Err(Error::data("unreadable")),
+                false => Ok(()),
+            }
+        }
+    }
+
+    /// What differs is told though another region cannot be computed; else the error is.
+    #[test]
+    fn an_error_hides_no_difference() {
+        let half = Half(VolumeInfo::new(&[64, 9], Dtype::U8));
+        let pipeline = Pipeline::new(vec![half.0.clone()]);
+        let plan = crate::plan(&PlanRequest {
+            pipeline: &pipeline,
+            roi: None,
+            chunk: Some(Coords::from_slice(&[8, 9])),
+            storage: StorageRequest::Flat,
+            workers: Some(1),
+            memory: None,
+            held: 0,
+            read_overhead: 0,
+            write_overhead: &|_| Ok(0),
+            mask: None,
+            skip_empty: false,
+        })
+        .unwrap();
+        let sources: [&dyn Source; 1] = [&half];
+        let finish = |value: u8| {
+            let audit = ShiftedAudit::new(&plan, &pipeline, &sources, 24).unwrap();
+            audit.work(0, &mut Scratch::new());
+            let result = Buffer::from_slice(&[64, 9], &[value; 64 * 9]);
+            audit.finish(&ArraySource::new(result.view()), Control::default())
+        };
+        assert!(finish(0).unwrap_err().to_string().contains("unreadable"));
+        let audit = finish(1).unwrap();
+        assert_eq!((audit.chunks, audit.differing.len()), (3, 3));
+        assert_eq!(audit.differing[0].first[..], [36, 2]);
     }
 }
