@@ -116,11 +116,17 @@ pub(crate) fn start(asked: &Asked, wanted: Wanted) -> Result<Start> {
         let message = format!("the output {} {what}; {} begins anew", output.display(), asked.anew);
         Err(Error::new(ErrorKind::Exists, message))
     };
+    // One that cannot be read is no dead end.
+    let journals = || {
+        journals(output).map_err(|e| {
+            Error::new(e.kind(), format!("{e}; {} begins anew", asked.anew)).caused_by(e)
+        })
+    };
     match state {
         OutputState::Absent => Ok(Start::Anew),
         OutputState::Foreign => refuse("is there, and volchunk did not make it".into()),
         OutputState::Partial => {
-            let kept = journals(output)?;
+            let kept = journals()?;
             if kept.is_empty() {
                 return refuse("is there, unfinished, and has no journal to go on by".into());
             }
@@ -144,7 +150,7 @@ pub(crate) fn start(asked: &Asked, wanted: Wanted) -> Result<Start> {
             if !wanted.check {
                 return Ok(Start::AlreadyComplete);
             }
-            let kept = journals(output)?;
+            let kept = journals()?;
             match kept.is_empty() {
                 true => refuse("is there, complete, and has no journal to check it by".into()),
                 false => match hindrance(asked, &kept, wanted.part) {

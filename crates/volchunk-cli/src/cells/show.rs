@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::atomic::AtomicBool, time::Instant};
 
-use volchunk::{AxisKind, Result, os};
+use volchunk::{AxisKind, Result, VolumeInfo, os};
 use volchunk_io::{TableInfo, open_table};
 
 use super::{About, Cell, CellsReport, Colours, Ended, project};
@@ -90,7 +90,11 @@ fn about(prepared: &Prepared, sigmas: (f64, f64), channels: &[u64]) -> About {
         output: config.output.display().to_string(),
         command: command.join(" "),
         parameters: ops.collect(),
-        volume: prepared.pipeline.output().clone(),
+        // What the ops make of it; a table has no dtype.
+        volume: VolumeInfo {
+            dtype: prepared.source.info().dtype,
+            ..prepared.pipeline.output().clone()
+        },
         grid: plan.grid.clone(),
         colours: match channels {
             [_, _, ..] => Colours::Channels(channels.to_vec()),
