@@ -168,8 +168,8 @@ impl Measure for Distance {
         self.counts.keys().flat_map(of).collect()
     }
 
-    fn work(&mut self, _: &AtomicBool) -> Result<()> {
-        let found = volchunk::colocalize(&self.rows, &self.rule, self.workers)?;
+    fn work(&mut self, cancel: &AtomicBool) -> Result<()> {
+        let found = volchunk::colocalize(&self.rows, &self.rule, self.workers, cancel)?;
         let len = self.len();
         let none = |&channel: &u64| {
             let (rows, distances) = (vec![NOBODY; len], vec![f64::NAN; len]);
