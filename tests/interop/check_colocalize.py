@@ -135,6 +135,9 @@ def main(program, work):
     isotropic = np.repeat(table["radius"][:, None], 3, axis=1)
     expected = means(integers, table, isotropic)
     np.save(work / "image.npy", integers)
+    # The image's origin is 0.
+    inside = table | {f"um-{a}": table[f"um-{a}"] - 7 for a in range(3)}
+    pa.csv.write_csv(pa.table(inside), work / "cells.csv")
     volchunk(program, "convert", work / "image.npy", work / "image.zarr", "--axes", "czyx",
              "--voxel-size", "5,2,2", "--storage-chunk", "8,16,32")
     outputs = []

@@ -52,8 +52,8 @@ Examples:
   volchunk points cells.parquet --count --min-value 0.1
 
 A table's ending decides its format: .csv opens in napari; .parquet keeps axes and voxel size;
-_blobs.npz is what MagellanMapper reads, which has no place for other columns than its own. Rows keep
-their order, and their index.";
+_blobs.npz is what MagellanMapper reads, which has no place for columns but its own and
+coloc-N. Rows keep their order, and their index.";
 
 /// Divides n-d image volumes into overlapping chunks, works on every core, reassembles without seams.
 ///

@@ -173,6 +173,7 @@ fn what_is_wrong_is_told_before_the_work() {
         (2, with("a.csv", "NaN"), &["--tolerance", "'NaN'"]),
         (2, with("a.csv", "inf"), &["--tolerance", "'inf'"]),
         (2, with("a.csv", "1,2"), &["--tolerance 1,2", "3 coordinates of a.csv"]),
+        (2, [&with("a.csv", "5")[..], &["--voxel-size", "2"]].concat(), &["--voxel-size", "µm"]),
         (2, with("a.csv", "5um"), &["--tolerance 5um", "--voxel-size"]),
         (
             2,
@@ -230,6 +231,71 @@ fn what_is_wrong_is_told_before_the_work() {
     let none = with_image("none.csv", &[]);
     let done = dir.call(&[&["colocalize"], &none[..]].concat()).done();
     assert!(done.stdout.starts_with("b.csv: 0 points\n"), "{}", done.stdout);
+}
+
+/// Of what fails after the table was looked at, the old one stays.
+#[test]
+fn the_old_table_stays_until_the_work_is_done() {
+    let dir = Dir::new();
+    write(&dir, "a.csv", CELLS);
+    write(&dir, "b.csv", "old");
+    image(&dir, "im.npy", "czyx", &[3, 200, 400, 400]);
+    let args = ["colocalize", "a.csv", "b.csv", "--image", "im.npy", "--axes", "czyx", "--force"];
+    let args = [&args[..], &["--radius", "1000", "--memory", "110MiB"]].concat();
+    dir.call(&args).refused(1, &["--memory"]);
+    assert_eq!(fs::read(dir.path("b.csv")).unwrap(), b"old");
+    assert!(dir.names().iter().all(|name| !name.contains("partial")), "{:?}", dir.names());
+}
+
+#[test]
+fn more_channels_than_columns_are_refused() {
+    let dir = Dir::new();
+    image(&dir, "im.npy", "cx", &[65, 1]);
+    // Before the table, which is not there, is read.
+    write(&dir, "a.csv", "axis-0\n");
+    let args = ["colocalize", "a.csv", "b.csv", "--image", "im.npy", "--axes", "cx"];
+    dir.call(&args).refused(2, &["--image im.npy", "65 channels", "at most 64"]);
+}
+
+#[test]
+fn points_in_other_voxels_are_refused() {
+    let dir = Dir::new();
+    write(&dir, "a.csv", "axis-0,channel,um-0\n1,0,2\n2,1,4\n");
+    image(&dir, "im.npy", "cx", &[2, 8]);
+    let args = ["colocalize", "a.csv", "b.csv", "--image", "im.npy", "--axes", "cx"];
+    let args = [&args[..], &["--radius", "1", "--voxel-size"]].concat();
+    let words = ["row 0", "x is 1", "2 µm in a.csv", "4 µm in --image im.npy"];
+    dir.call(&[&args[..], &["4"]].concat()).refused(2, &words);
+    dir.call(&[&args[..], &["2"]].concat()).done();
+    let table = "axis-0,axis-1,axis-2,radius,channel\n1,2,3,1,0\n1,2,3,1,1\n";
+    write(&dir, "c.csv", table);
+    let mut reader = open_table(&dir.path("c.csv")).unwrap();
+    let mut info = reader.info().clone();
+    info.axes.iter_mut().for_each(|a| (a.scale, a.unit) = (Some(3.0), Some("micrometer".into())));
+    let mut rows = Vec::new();
+    reader.read(&mut rows, 9).unwrap();
+    let mut writer = volchunk_io::create_table(&dir.path("c.parquet"), &info).unwrap();
+    writer.write(&rows).unwrap();
+    writer.finish().unwrap();
+    image(&dir, "czyx.npy", "czyx", &[2, 8, 10, 7]);
+    let args = ["colocalize", "c.parquet", "d.csv", "--image", "czyx.npy", "--axes", "czyx"];
+    let other = [&args[..], &["--voxel-size", "3,3,6"]].concat();
+    dir.call(&other).refused(2, &["--image czyx.npy", "6 µm long on axis x", "c.parquet 3 µm"]);
+    dir.call(&[&args[..], &["--voxel-size", "3"]].concat()).done();
+}
+
+/// Between -inf and inf there is no percentile.
+#[test]
+fn a_threshold_that_is_no_number_is_refused() {
+    let dir = Dir::new();
+    write(&dir, "a.csv", "axis-0,radius,channel\n0,0.5,0\n1,0.5,0\n");
+    let info = VolumeInfo::new(&[1, 2], Dtype::F32);
+    let sink = create(&dir.path("im.npy"), &info, &CreateOptions::default()).unwrap();
+    let voxels = Buffer::from_slice(&[1, 2], &[f32::NEG_INFINITY, f32::INFINITY]);
+    sink.write(&Region::whole(&[1, 2]), voxels.view(), &mut Scratch::new()).unwrap();
+    sink.finish().unwrap();
+    let args = ["colocalize", "a.csv", "b.csv", "--image", "im.npy", "--axes", "cx"];
+    dir.call(&[&args[..], &["--threshold", "50%"]].concat()).refused(1, &["channel 0 is NaN"]);
 }
 
 /// A limit on file length stands in for a full disk.

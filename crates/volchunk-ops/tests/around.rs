@@ -152,6 +152,15 @@ fn crowds() {
     }
 }
 
+/// The largest number below 0.5, to which 0.5 is added, gives 1.
+#[test]
+fn at_the_edge_of_the_only_voxel() {
+    let volume = Buffer::from_slice(&[1, 1], &[7u8]);
+    let source = ArraySource::new(volume.view()).with_axes("cx".chars().map(Axis::new).collect());
+    let ellipsoids = Ellipsoids::new(source.info(), vec![0.5f64.next_down(), 0.1]).unwrap();
+    assert_eq!(means_around(ellipsoids, &source, &PassOptions::default()).unwrap(), [7.0]);
+}
+
 #[test]
 fn what_cannot_be_right_is_named() {
     let volume = Buffer::zeros(&[2, 4, 5], Dtype::U8);

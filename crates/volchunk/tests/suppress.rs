@@ -2,13 +2,16 @@
 //! unless a kept one is in conflict with it.
 #![allow(clippy::unwrap_used)]
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, sync::atomic::AtomicBool};
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use volchunk::{
     ErrorKind, Overlap, Rule, Suppressor, Tolerance, colocalize, mean_points, mean_tables,
     suppress_points, suppress_tables,
 };
+
+/// Nobody stops it.
+static GO: AtomicBool = AtomicBool::new(false);
 
 fn raster(a: &[f64], b: &[f64]) -> Ordering {
     a.iter().zip(b).map(|(a, b)| a.total_cmp(b)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
@@ -399,7 +402,7 @@ proptest! {
             let other = shuffled(&rows, columns, seed.wrapping_add(workers as u64));
             let named = |row: u32| other[row as usize * columns + name];
             let mut found = Vec::new();
-            for both in colocalize(&other, &rule, workers).unwrap() {
+            for both in colocalize(&other, &rule, workers, &GO).unwrap() {
                 prop_assert!(both.pairs.windows(2).all(|w| w[0].rows[0] < w[1].rows[0]));
                 let [a, b] = both.channels.map(|c| c as f64);
                 let pair = |p: &volchunk::Pair| {
@@ -500,16 +503,19 @@ fn lattices_and_outliers_are_not_slow() {
 fn a_point_is_in_one_pair_at_most() {
     let rule = Tolerance::new(&[1.0], 2).unwrap().with_chunk(&[1]).unwrap();
     let pairs = |rows: &[f64], workers| {
-        let found = colocalize(rows, &rule, workers).unwrap();
+        let found = colocalize(rows, &rule, workers, &GO).unwrap();
         let all = found.into_iter().flat_map(|both| both.pairs);
         all.map(|pair| (pair.rows, pair.distance)).collect::<Vec<_>>()
     };
     assert_eq!(pairs(&[5.0, 1.0, 5.0, 0.0, 5.0, 0.0, 5.0, 1.0], 2), [([1, 0], 0.0)]);
     // In a box, and not in the ellipse.
     let rule = Tolerance::new(&[1.0, 1.0], 3).unwrap().with_chunk(&[2]).unwrap();
-    let corner = colocalize(&[5.0, 5.0, 0.0, 6.0, 6.0, 1.0], &rule, 1).unwrap();
+    let corner = colocalize(&[5.0, 5.0, 0.0, 6.0, 6.0, 1.0], &rule, 1, &GO).unwrap();
     assert_eq!((corner[0].channels, corner[0].pairs.len()), ([0, 1], 0));
-    assert!(colocalize(&[5.0, 5.0, 3.0], &rule, 1).unwrap().is_empty());
+    assert!(colocalize(&[5.0, 5.0, 3.0], &rule, 1, &GO).unwrap().is_empty());
+    let stop = AtomicBool::new(true);
+    let stopped = colocalize(&[5.0, 5.0, 0.0, 6.0, 6.0, 1.0], &rule, 2, &stop).unwrap_err();
+    assert_eq!(stopped.kind(), ErrorKind::Cancelled);
 }
 
 #[test]
@@ -562,10 +568,10 @@ fn what_cannot_be_right_is_named() {
     said(suppress_tables(&tables, &rule, 1).unwrap_err(), &what);
     said(mean_tables(&tables, &rule, 1).unwrap_err(), &what);
     said(suppress_tables(&[&good, &good[..3]], &rule, 1).unwrap_err(), &["7 numbers"]);
-    said(colocalize(&good[..3], &rule, 1).unwrap_err(), &["3 numbers"]);
-    said(colocalize(&table([1.0, 1.0, 3.0, 0.5]), &rule, 1).unwrap_err(), &["row 2", "0.5"]);
+    said(colocalize(&good[..3], &rule, 1, &GO).unwrap_err(), &["3 numbers"]);
+    said(colocalize(&table([1.0, 1.0, 3.0, 0.5]), &rule, 1, &GO).unwrap_err(), &["row 2", "0.5"]);
     let bare = Tolerance::new(&[1.0, 1.0], 4).unwrap();
-    said(colocalize(&good, &bare, 1).unwrap_err(), &["0 columns", "with_chunk"]);
+    said(colocalize(&good, &bare, 1, &GO).unwrap_err(), &["0 columns", "with_chunk"]);
     let mut suppressor = Suppressor::new(&rule).unwrap();
     let back = table([0.5, 1.0, 1.0, 1.0]);
     said(suppressor.push(&back, &mut Vec::new()).unwrap_err(), &["row 2", "0.5, after 1"]);

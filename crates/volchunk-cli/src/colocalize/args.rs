@@ -14,10 +14,12 @@ lies in channel N: of it, or paired with a point of it), coloc-N-index (the inde
 -1 for none) and coloc-N-distance (in tolerances, 0 to 1).
 
 By intensity (--image): mean-N is the mean of channel N within the point's radius; coloc-N is 1
-where it is at least the threshold of that channel, and where the point is of channel N.
+where it is at least the threshold of that channel, and where the point is of channel N. The points
+must be in the image's voxels: a table that tells another voxel size or origin is refused.
 
-In _blobs.npz, coloc-N are MagellanMapper's colocs. Columns of an earlier colocalize are replaced.
-What decides of each row is held in memory, some 300 bytes; of the image, a few chunks.
+In _blobs.npz, coloc-N are MagellanMapper's colocs. Columns of these names are replaced.
+What decides of each row is held in memory, some 250 bytes and 20 for each channel; of the image, a
+few chunks.
 
 Examples:
   volchunk detect scan.zarr cells.csv --channel 0,1 --min-sigma 6um --max-sigma 9um --threshold 0.003

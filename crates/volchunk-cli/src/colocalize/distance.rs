@@ -7,13 +7,10 @@ use volchunk_io::{Column, ColumnKind, TableInfo, open_table};
 use volchunk_ops::Length;
 
 use super::{
-    Measure, Request,
+    CHANNELS, Measure, Request,
     rows::{Budget, From, named, whole},
 };
 use crate::report::grouped;
-
-/// Most channels: a column of each for all of them.
-const CHANNELS: usize = 64;
 
 /// No row.
 const NOBODY: u32 = u32::MAX;
@@ -21,6 +18,10 @@ const NOBODY: u32 = u32::MAX;
 /// Bytes of a row that do not follow its columns, when two channels are paired: its place among layers
 /// and cells, its nearest, its pair.
 const PAIRING: u64 = 128;
+
+/// Bytes of a row for each channel: its partner twice, while the pairs are sorted out, and a distance;
+/// and a flag that an archive of blobs gathers.
+const PER_CHANNEL: u64 = 21;
 
 pub(super) struct Distance {
     /// Coordinates, frame, channel, index: what decides, in this order.
@@ -83,7 +84,7 @@ impl Distance {
             rows.extend_from_slice(row);
             Ok(())
         })?;
-        let partners = 12 * counts.len() as u64;
+        let partners = PER_CHANNEL * counts.len() as u64;
         budget.check(counts.values().sum(), bytes + partners)?;
         if counts.len() < 2 {
             let has = match counts.first_key_value() {
@@ -129,6 +130,11 @@ fn lengths(request: &Request<'_>, info: &TableInfo, text: &str) -> Result<(Vec<u
             request.input.display()
         )));
     }
+    if sizes.is_some() && !lengths.iter().any(|length| length.micrometers) {
+        return Err(Error::argument(format!(
+            "--voxel-size changes nothing: --tolerance {text} is in voxels; legal: with one in µm, as 6um"
+        )));
+    }
     let mut found = (Vec::new(), Vec::new());
     for (a, column) in info.coordinates()?.into_iter().enumerate() {
         let length = lengths[if lengths.len() == 1 { 0 } else { a }];
@@ -168,8 +174,8 @@ impl Measure for Distance {
         self.counts.keys().flat_map(of).collect()
     }
 
-    fn work(&mut self, _: &AtomicBool) -> Result<()> {
-        let found = volchunk::colocalize(&self.rows, &self.rule, self.workers)?;
+    fn work(&mut self, cancel: &AtomicBool) -> Result<()> {
+        let found = volchunk::colocalize(&self.rows, &self.rule, self.workers, cancel)?;
         let len = self.len();
         let none = |&channel: &u64| {
             let (rows, distances) = (vec![NOBODY; len], vec![f64::NAN; len]);

@@ -7,7 +7,8 @@ use volchunk_io::{Column, ColumnKind, TableInfo, open_table};
 use volchunk_ops::{Ellipsoids, Length, PassOptions, means_around, percentile_of};
 
 use super::{
-    Measure, Request,
+    CHANNELS, Measure, Request,
+    grid::Grid,
     rows::{Budget, From, named, whole},
 };
 use crate::{config::Limits, prepare::open_input, progress::Display, report::grouped};
@@ -68,10 +69,19 @@ impl Intensity {
         let thresholds = Threshold::parse_all(threshold)?;
         let source = open_input(image, &request.description).map_err(|e| e.context("--image"))?;
         let volume = source.info().clone();
+        let axis = volume.axes.iter().position(|axis| axis.kind == AxisKind::Channel);
+        let count = axis.map_or(0, |a| volume.shape[a]);
+        if count > CHANNELS as u64 {
+            return Err(Error::argument(format!(
+                "--image {} has {count} channels; legal: at most {CHANNELS}",
+                image.display()
+            )));
+        }
         let mut reader = open_table(request.input)?;
         let info = reader.info();
         let channel = info.index_of("channel").map_err(|e| named(request, &e))?;
         let places = places(request, info, &volume, image)?;
+        let grid = Grid::new(request, info, &volume, image)?;
         let (radii, given) = radii(info, &volume, radius)?;
         let mut wanted = places;
         let centre = wanted.len();
@@ -79,10 +89,9 @@ impl Intensity {
         wanted.push(From::Column(channel));
         let has_time = volume.axes.iter().any(|axis| axis.kind == AxisKind::Time);
         wanted.push(From::column_or(info, "frame", From::Constant(0.0)));
-        let axis = volume.axes.iter().position(|axis| axis.kind == AxisKind::Channel);
-        let count = axis.map_or(0, |a| volume.shape[a]);
+        wanted.extend(grid.columns.iter().flat_map(|at| [at.voxel, at.um]).map(From::Column));
         let thresholds = match thresholds[..] {
-            [one] => vec![one; usize::try_from(count).unwrap_or(usize::MAX)],
+            [one] => vec![one; count as usize],
             ref all if all.len() as u64 == count => all.to_vec(),
             ref all => {
                 return Err(Error::argument(format!(
@@ -114,6 +123,7 @@ impl Intensity {
                     image.display()
                 )));
             }
+            grid.check(number, &rest[2..])?;
             rows.extend_from_slice(&place[..centre]);
             rows.extend(place[centre..].iter().zip(&given).map(|(at, factor)| at * factor));
             channels.push(own as u32);
@@ -263,7 +273,13 @@ impl Measure for Intensity {
             }
         });
         self.least = least.collect();
-        Ok(())
+        match self.least.iter().position(|least| least.is_nan()) {
+            None => Ok(()),
+            Some(k) => Err(Error::data(format!(
+                "--threshold: the percentile of the means of channel {k} is NaN, since they are \
+                 infinite; legal: a value for it"
+            ))),
+        }
     }
 
     fn len(&self) -> usize {

@@ -5,6 +5,7 @@
 
 mod args;
 mod distance;
+mod grid;
 mod intensity;
 mod rows;
 
@@ -31,6 +32,9 @@ use intensity::Intensity;
 
 /// Rows that are read and written at once.
 const BATCH: usize = 8192;
+
+/// Most channels: the table gets columns for each.
+const CHANNELS: usize = 64;
 
 /// A way to tell in which channels the points of a table lie, which has read of them what it needs.
 trait Measure {
@@ -91,13 +95,13 @@ pub(crate) fn colocalize(args: &ColocalizeArgs, cancel: &AtomicBool) -> Result<(
     };
     let mut reader = open_table(input)?;
     let (info, kept) = table_with(reader.info(), measure.columns());
-    // Whether it can be written is told before the work.
     let _lock = OutputLock::take(output, Duration::ZERO)?;
+    // What is to be replaced stays until the work is done.
+    measure.work(cancel)?;
     if args.force {
         remove_output(output)?;
     }
     let mut writer = create_table(output, &info)?;
-    measure.work(cancel)?;
     let changed = || Error::data(format!("{} has changed since it was read", input.display()));
     let columns = reader.info().columns.len();
     let (mut rows, mut values, mut done) = (Vec::new(), Vec::new(), 0);

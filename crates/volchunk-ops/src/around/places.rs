@@ -141,7 +141,8 @@ impl Ellipsoids {
     /// Puts the voxel that holds the centre into `place`; the channel stays as it is.
     pub(super) fn centre_voxel(&self, number: u32, place: &mut [u64]) {
         for (&a, &at) in self.axes.iter().zip(self.row(number).0) {
-            place[a] = (at + 0.5).floor() as u64;
+            // Just below the last voxel's edge, the sum rounds to that edge.
+            place[a] = ((at + 0.5).floor() as u64).min(self.volume.shape[a] - 1);
         }
     }
 

@@ -14,6 +14,9 @@ use crate::{
     },
 };
 
+/// Blobs whose channels are written at once.
+const BATCH: usize = 1024;
+
 /// Most spatial axes.
 const AXES: usize = 3;
 
@@ -25,7 +28,7 @@ struct BlobsWriter {
     frame: Option<usize>,
     /// Of each channel the column that tells which blobs lie in it; empty where there is none.
     channels: Vec<Option<usize>>,
-    /// What these tell, held until all blobs are written: a byte for each blob and channel.
+    /// What these tell, held until all blobs are written: a byte for each blob and column that there is.
     colocs: Vec<u8>,
     basename: String,
     bytes: Vec<u8>,
@@ -154,8 +157,8 @@ impl TableWriter for BlobsWriter {
                 };
                 self.bytes.extend_from_slice(&value.to_le_bytes());
             }
-            let flag = |c: &Option<usize>| u8::from(c.is_some_and(|c| row[c] >= 1.0));
-            self.colocs.extend(self.channels.iter().map(flag));
+            let flags = self.channels.iter().flatten().map(|&c| u8::from(row[c] >= 1.0));
+            self.colocs.extend(flags);
             self.rows += 1;
         }
         self.zip.append(&self.bytes)
@@ -172,8 +175,7 @@ impl TableWriter for BlobsWriter {
             self.zip.entry("roi_size.npy", &array(&[3], "<i8", &size))?;
         }
         if !self.channels.is_empty() {
-            let shape = [self.rows, self.channels.len() as u64];
-            self.zip.entry("colocs.npy", &array(&shape, "|u1", &self.colocs))?;
+            self.write_colocs()?;
         }
         self.zip.entry("columns.npy", &texts(&[COLUMNS.len() as u64], &COLUMNS))?;
         self.zip.finish()?;
@@ -182,6 +184,23 @@ impl TableWriter for BlobsWriter {
 }
 
 impl BlobsWriter {
+    /// Writes in which channels the blobs lie, 0 where there is no column.
+    fn write_colocs(&mut self) -> Result<()> {
+        let head = encode_descr(&[self.rows, self.channels.len() as u64], "|u1");
+        self.zip.begin("colocs.npy", &head)?;
+        let held = self.channels.iter().flatten().count();
+        for rows in self.colocs.chunks(held * BATCH) {
+            self.bytes.clear();
+            for row in rows.chunks_exact(held) {
+                let mut flags = row.iter();
+                let flag = |c: &Option<usize>| c.and_then(|_| flags.next()).map_or(0, |&f| f);
+                self.bytes.extend(self.channels.iter().map(flag));
+            }
+            self.zip.append(&self.bytes)?;
+        }
+        self.zip.end(&head)
+    }
+
     /// The voxel size in µm; None where it is not known. An axis that the table lacks has 1.
     fn resolutions(&self) -> Option<Vec<u8>> {
         let mut values = [1.0; AXES];

@@ -1,6 +1,6 @@
 //! Points of different channels that lie at one place.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::atomic::AtomicBool};
 
 use super::{Rule, Tolerance, check_row, pairs::Nearest, rows::Rows, table::Table, with_cell_axes};
 use crate::{Error, Result};
@@ -36,18 +36,27 @@ pub struct ChannelPairs {
 /// within the tolerance.
 ///
 /// ```
+/// use std::sync::atomic::AtomicBool;
+///
 /// use volchunk::{ChannelPairs, Pair, Tolerance, colocalize};
 /// // y, x, channel
 /// let rows = [5.0, 9.0, 0.0, 5.0, 10.0, 1.0, 5.0, 11.5, 1.0, 40.0, 40.0, 0.0];
 /// let rule = Tolerance::new(&[2.0, 2.0], 3)?.with_chunk(&[2])?;
 /// let pairs = vec![Pair { rows: [0, 1], distance: 0.5 }];
-/// assert_eq!(colocalize(&rows, &rule, 1)?, [ChannelPairs { channels: [0, 1], pairs }]);
+/// let found = colocalize(&rows, &rule, 1, &AtomicBool::new(false))?;
+/// assert_eq!(found, [ChannelPairs { channels: [0, 1], pairs }]);
 /// # Ok::<(), volchunk::Error>(())
 /// ```
 ///
 /// # Errors
-/// As [`suppress_points`](super::suppress_points); a rule whose chunk is not told by one column.
-pub fn colocalize(rows: &[f64], rule: &Tolerance, workers: usize) -> Result<Vec<ChannelPairs>> {
+/// As [`suppress_points`](super::suppress_points); a rule whose chunk is not told by one column;
+/// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) soon after `cancel` is set.
+pub fn colocalize(
+    rows: &[f64],
+    rule: &Tolerance,
+    workers: usize,
+    cancel: &AtomicBool,
+) -> Result<Vec<ChannelPairs>> {
     let &[channel] = rule.chunk() else {
         return Err(Error::argument(format!(
             "the channel is told by {} columns; legal: one, by Tolerance::with_chunk",
@@ -68,8 +77,7 @@ pub fn colocalize(rows: &[f64], rule: &Tolerance, workers: usize) -> Result<Vec<
             let row = |&n: &u32| &rows[n as usize * columns..(n as usize + 1) * columns];
             let table: Vec<f64> = both.iter().flat_map(row).copied().collect();
             let table = Rows::of_one(Cow::Borrowed(&table), columns);
-            let mut pairs =
-                with_cell_axes!(rule, D => paired(rule, &Table::<D>::whole(table, rule, workers)?));
+            let mut pairs = with_cell_axes!(rule, D => paired(rule, &Table::<D>::whole(table, rule, workers)?, cancel)?);
             for pair in &mut pairs {
                 // Rows of the first channel have the lower numbers in the table of both.
                 pair.rows.sort_unstable();
@@ -83,8 +91,12 @@ pub fn colocalize(rows: &[f64], rule: &Tolerance, workers: usize) -> Result<Vec<
 }
 
 /// The pairs of a table of two channels, each once.
-fn paired<const D: usize>(rule: &Tolerance, table: &Table<'_, D>) -> Vec<Pair> {
-    let found = Nearest::<D>::new(rule, table);
+fn paired<const D: usize>(
+    rule: &Tolerance,
+    table: &Table<'_, D>,
+    cancel: &AtomicBool,
+) -> Result<Vec<Pair>> {
+    let found = Nearest::<D>::new(rule, table, cancel)?;
     let mut pairs = Vec::new();
     for (at, layer) in found.layers.iter().enumerate() {
         for slot in 0..layer.len() {
@@ -101,5 +113,5 @@ fn paired<const D: usize>(rule: &Tolerance, table: &Table<'_, D>) -> Vec<Pair> {
             }
         }
     }
-    pairs
+    Ok(pairs)
 }

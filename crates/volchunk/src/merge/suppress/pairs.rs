@@ -1,6 +1,9 @@
 //! Points that are each other's nearest: those that two chunks both found, as the mean of both.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use super::{
     Rule, Tolerance, check_rule,
@@ -11,7 +14,7 @@ use super::{
     threads::on_threads,
     with_cell_axes,
 };
-use crate::Result;
+use crate::{Error, ErrorKind, Result};
 
 /// Replaces pairs of points by their means, on at most `workers` threads, the caller's among them.
 ///
@@ -48,11 +51,11 @@ pub fn mean_tables(tables: &[&[f64]], rule: &Tolerance, workers: usize) -> Resul
 }
 
 fn means(rows: Rows<'_>, rule: &Tolerance, workers: usize) -> Result<Vec<f64>> {
-    with_cell_axes!(rule, D => Ok(paired(rule, &Table::<D>::whole(rows, rule, workers)?)))
+    with_cell_axes!(rule, D => paired(rule, &Table::<D>::whole(rows, rule, workers)?))
 }
 
-fn paired<const D: usize>(rule: &Tolerance, table: &Table<'_, D>) -> Vec<f64> {
-    let found = Nearest::<D>::new(rule, table);
+fn paired<const D: usize>(rule: &Tolerance, table: &Table<'_, D>) -> Result<Vec<f64>> {
+    let found = Nearest::<D>::new(rule, table, &AtomicBool::new(false))?;
     let layers = &found.layers;
     let mut merged: Vec<Vec<f64>> = vec![Vec::new(); layers.len()];
     for (at, layer) in layers.iter().enumerate() {
@@ -76,7 +79,7 @@ fn paired<const D: usize>(rule: &Tolerance, table: &Table<'_, D>) -> Vec<f64> {
         order.sort_unstable_by(|a, b| raster(a, b));
         order.concat()
     });
-    sorted.concat()
+    Ok(sorted.concat())
 }
 
 /// A row by the number of its layer and its slot.
@@ -89,14 +92,24 @@ pub(super) struct Nearest<'a, const D: usize> {
 }
 
 impl<'a, const D: usize> Nearest<'a, D> {
-    pub(super) fn new(rule: &Tolerance, table: &Table<'a, D>) -> Self {
+    /// # Errors
+    /// [`ErrorKind::Cancelled`] once `cancel` is set, looked at before each layer.
+    pub(super) fn new(rule: &Tolerance, table: &Table<'a, D>, cancel: &AtomicBool) -> Result<Self> {
+        let go_on = || match cancel.load(Ordering::Relaxed) {
+            true => Err(Error::new(ErrorKind::Cancelled, "cancelled")),
+            false => Ok(()),
+        };
         let numbers: Vec<usize> = (0..table.layers()).collect();
-        let layers: Vec<Layer<'_, D>> =
-            on_threads(table.workers, numbers.clone(), |number| table.layer(rule, number));
-        let of = on_threads(table.workers, numbers, |at| {
-            (0..layers[at].len()).map(|slot| nearest(rule, &layers, (at, slot))).collect()
+        let layers = on_threads(table.workers, numbers.clone(), |number| {
+            go_on().map(|()| table.layer(rule, number))
         });
-        Self { layers, of }
+        let layers: Vec<Layer<'_, D>> = layers.into_iter().collect::<Result<_>>()?;
+        let of = on_threads(table.workers, numbers, |at| {
+            let nearest = |slot| nearest(rule, &layers, (at, slot));
+            go_on().map(|()| (0..layers[at].len()).map(nearest).collect())
+        });
+        let of = of.into_iter().collect::<Result<_>>()?;
+        Ok(Self { layers, of })
     }
 
     /// The row that is nearest to the one at `place`, if that one is nearest to it too.
