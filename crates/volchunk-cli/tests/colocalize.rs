@@ -292,7 +292,7 @@ fn a_threshold_that_is_no_number_is_refused() {
     let info = VolumeInfo::new(&[1, 2], Dtype::F32);
     let sink = create(&dir.path("im.npy"), &info, &CreateOptions::default()).unwrap();
     let voxels = Buffer::from_slice(&[1, 2], &[f32::NEG_INFINITY, f32::INFINITY]);
-    sink.write(&Region::whole(&[1, 2]), voxels.view(), &mut Scratch::new()).unwrap();
+    sink.write(&Region::whole([1, 2]), voxels.view(), &mut Scratch::new()).unwrap();
     sink.finish().unwrap();
     let args = ["colocalize", "a.csv", "b.csv", "--image", "im.npy", "--axes", "cx"];
     dir.call(&[&args[..], &["--threshold", "50%"]].concat()).refused(1, &["channel 0 is NaN"]);
