@@ -70,7 +70,7 @@ impl Grid {
         for (both, at) in self.columns.iter().zip(values.chunks_exact(2)) {
             let there = both.origin + both.scale * at[0];
             if (there - at[1]).abs() > 1e-3 * both.scale {
-                return Err(Error::argument(format!(
+                return Err(Error::data(format!(
                     "row {number}: {} is {}, at {} µm in {}, at {there} µm in --image {}; legal: the \
                      image in whose voxels the points are counted",
                     both.axis, at[0], at[1], self.input, self.image
