@@ -23,8 +23,9 @@ pub trait TableRows {
     /// Columns, axes and attributes of the table.
     fn info(&self) -> &TableInfo;
 
-    /// Hands all rows of the table of what `spools` hold together to `each`, in order and in pieces. Takes about `memory` bytes at
-    /// most, but what is not decided yet. Returns how many points the chunks found.
+    /// Hands all rows of the table of what `spools` hold together to `each`, in order and in pieces.
+    /// Takes about `memory` bytes at most, but not less than 16 MiB, and what is not decided yet.
+    /// Returns how many points the chunks found.
     ///
     /// # Errors
     /// A chunk without a table; damage; what `each` returns; I/O.
