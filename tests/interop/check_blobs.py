@@ -119,7 +119,7 @@ def same_blobs(program, work, seed, method, shape=SHAPE):
     for overlap in (1, 0.5):
         options = parameters | {"threshold": LEAST, "overlap": overlap}
         out = work / f"{method}{overlap}.csv"
-        volchunk(program, "detect", work / "image.npy", out, "--axes", "zyx", "--chunk", 33,
+        volchunk(program, "detect", work / "image.npy", out, "--axes", "zyx", "--chunk", 33, "--force",
                  *flags(method, options))
         ours[overlap] = {tuple(row) for row in np.round(rows(out, 3)[0], 9)}
         theirs[overlap] = {tuple(row) for row in np.round(function(image, **options), 9)}
