@@ -31,7 +31,7 @@ pub(super) fn open_level(output: &Path, level: usize, kept: &[Kept]) -> Result<B
     }
 }
 
-/// Of every level, ascending.
+/// Of every level; the finest comes last.
 ///
 /// # Errors
 /// Why nothing can be computed anew: the input is gone or changed, the memory is too small.

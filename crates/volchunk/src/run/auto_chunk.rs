@@ -40,20 +40,18 @@ fn survey(request: &PlanRequest<'_>, unit: &[u64]) -> Result<(Option<Plan>, Opti
     let mut smallest: Option<(u64, Coords)> = None;
     for chunk in candidates(request, unit) {
         // A plan has a line for every chunk along every axis; of what cannot fit one chunk tells.
-        let planned = match least_peak(request, &chunk) {
-            Ok(peak) if peak > cap => Err(peak),
-            Ok(_) => match plan_for(request, &chunk) {
-                Err(e) if matches!(e.kind(), ErrorKind::Misaligned | ErrorKind::Unsupported) => {
-                    continue;
-                }
-                Err(e) => return Err(e),
-                Ok(plan) if plan.memory.peak > cap => Err(plan.memory.peak),
-                Ok(plan) => Ok(plan),
-            },
+        let planned = least_peak(request, &chunk).and_then(|peak| match peak > cap {
+            true => Ok(Err(peak)),
+            false => plan_for(request, &chunk).map(|plan| match plan.memory.peak {
+                peak if peak > cap => Err(peak),
+                _ => Ok(plan),
+            }),
+        });
+        let planned = match planned {
             Err(e) if matches!(e.kind(), ErrorKind::Misaligned | ErrorKind::Unsupported) => {
                 continue;
             }
-            Err(e) => return Err(e),
+            planned => planned?,
         };
         match planned {
             Err(peak) if smallest.as_ref().is_none_or(|(least, _)| peak < *least) => {

@@ -90,12 +90,12 @@ fn begin(file: CountedFile) -> Result<BlobsReader> {
 /// In which channels each of the `rows` blobs lies; None where that was not looked at.
 fn colocs(file: &CountedFile, entry: &Entry, rows: u64) -> Result<Option<Array>> {
     let header = RawHeader::read(file, entry.place(file)?).map_err(|e| e.context("colocs"))?;
-    let is_known = matches!(header.descr.as_str(), "|u1" | "|b1" | "|i1");
+    let is_known = matches!(header.descr.as_str(), "|u1" | "|b1");
     if !is_known || header.shape.len() != 2 || header.fortran && header.shape[0] > 1 {
         // Python's None, or another meaning: the blobs are there all the same.
         return Ok(None);
     }
-    let found = Array::open(file, entry, &[("|u1", 1), ("|b1", 1), ("|i1", 1)])?;
+    let found = Array::open(file, entry, &[("|u1", 1), ("|b1", 1)])?;
     if found.rows_left() != rows && found.columns > 0 {
         return Err(Error::data(format!(
             "colocs are of {} blobs, segments of {rows}; legal: of the same",
