@@ -21,10 +21,12 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 DATA = HERE.parent / "tests" / "data"
-LONGEST = {"npy": 4096, "tiff": 16384, "journal": 4096, "job": 4096, "ops": 512}
+LONGEST = {"npy": 4096, "tiff": 16384, "journal": 4096, "job": 4096, "ops": 512,
+           "csv": 4096, "npz": 20480}
 """Bytes of an input; 8192 where it is not said."""
 SEEDS = {"npy": "npy/*.npy", "tiff": "tiff/**/*.tif", "zarr_v2": "zarr/**/.zarray",
-         "zarr_v2_attributes": "zarr/**/.zattrs", "zarr_v3": "zarr/**/zarr.json"}
+         "zarr_v2_attributes": "zarr/**/.zattrs", "zarr_v3": "zarr/**/zarr.json",
+         "csv": "blobs/*.csv", "parquet": "table/*.parquet", "npz": "table/*.npz"}
 """Fixtures of the tests, below tests/data."""
 
 

@@ -147,7 +147,43 @@ def ops():
     yield "constant", b"gaussian:sigma=0.3:radius=7:boundary=constant(-1e308),mirror,nearest"
 
 
-for make in (tiff, zarr_v3, zarr_v2, zarr_v2_attributes, journal, job, ops):
+def csv():
+    yield "open-quote", b'axis-0,axis-1,"value\n1,2,3\n'
+    yield "header-only", b"index,axis-0,axis-1,axis-2,value"
+    yield "many-columns", b"axis-0" + b",a" * 2000 + b"\n" + b"1" + b",1" * 2000
+    yield "same-names", b"axis-0,axis-0,axis-1\n1,2,3\n"
+    yield "gap-in-axes", b"axis-0,axis-2\n1,2\n"
+    yield "no-numbers", b"axis-0,value\n1,nan\n2,1e999\n-inf,0x10\n,,\n\0,\xff\n"
+
+
+def parquet():
+    def file(footer, length=None):
+        length = len(footer) if length is None else length
+        return b"PAR1" + footer + struct.pack("<I", length) + b"PAR1"
+    yield "magic-only", b"PAR1PAR1"
+    yield "empty-footer", file(b"")
+    yield "huge-footer", file(b"\x15\x02", 0xFFFFFFFF)
+    # A list (field 2 of structs) that claims 2^63 elements; structs without an end.
+    yield "huge-list", file(b"\x15\x02\x19\xfc" + b"\xff" * 9 + b"\x7f")
+    yield "nested", file(b"\x1c" * 4000)
+
+
+def npz():
+    def directory(count, size, at, comment=b""):
+        return struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, count, count, size, at, len(comment)) + comment
+    def entry(name, packed, size, at, method=0):
+        return struct.pack("<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, method, 0, 0, 0, packed, size,
+                           len(name), 0, 0, 0, 0, 0, at) + name
+    most = 0xFFFFFFFF
+    yield "no-entries", directory(0, 0, 0)
+    yield "many-entries", directory(0xFFFF, most, most)
+    one = entry(b"segments.npy", most, most, 0)
+    yield "huge-entry", one + directory(1, len(one), 0)
+    many = b"".join(entry(b"segments.npy", 16, 16, 0) for _ in range(50))
+    yield "one-name", many + directory(50, len(many), 0)
+
+
+for make in (tiff, zarr_v3, zarr_v2, zarr_v2_attributes, journal, job, ops, csv, parquet, npz):
     folder = HERE / make.__name__
     folder.mkdir(exist_ok=True)
     for name, seed in make():

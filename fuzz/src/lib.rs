@@ -18,14 +18,14 @@ use volchunk::{
     AxisKind, Buffer, Coords, Dtype, Journal, PlanRequest, Receipt, Region, Scratch,
     StorageRequest, VolumeInfo,
 };
-use volchunk_io::{open, output_state};
+use volchunk_io::{open, open_table, output_state};
 use volchunk_ops::{OpSpec, bind_chain};
 
 /// A target's function.
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("npy", npy),
     ("tiff", tiff),
     ("zarr_v2", zarr_v2),
@@ -34,6 +34,9 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("journal", journal),
     ("job", job),
     ("ops", ops),
+    ("csv", csv),
+    ("parquet", parquet),
+    ("npz", npz),
 ];
 
 /// Bytes that a target may hold beyond its input.
@@ -203,6 +206,41 @@ pub fn ops(bytes: &[u8]) {
         };
         let _ = volchunk::plan(&request);
     }
+}
+
+/// A table as text.
+pub fn csv(bytes: &[u8]) {
+    table("a.csv", bytes);
+}
+
+/// A Parquet file: footer, pages, compressed ones too.
+pub fn parquet(bytes: &[u8]) {
+    table("a.parquet", bytes);
+}
+
+/// MagellanMapper's archive: the zip, and the arrays in it.
+pub fn npz(bytes: &[u8]) {
+    table("a_blobs.npz", bytes);
+}
+
+/// Rows that are read of a table: what a few bytes claim of them is not to be trusted.
+const ROWS: usize = 100_000;
+
+fn table(name: &str, bytes: &[u8]) {
+    in_folder(|dir| {
+        fs::write(dir.join(name), bytes)?;
+        let Ok(mut table) = open_table(&dir.join(name)) else { return Ok(()) };
+        let columns = table.info().columns.len();
+        let (mut rows, mut read) = (Vec::new(), 0);
+        while let Ok(n @ 1..) = table.read(&mut rows, 1000) {
+            assert!(n <= 1000 && rows.len() == n * columns);
+            read += n;
+            if read >= ROWS {
+                break;
+            }
+        }
+        Ok(())
+    });
 }
 
 fn odd_volumes() -> Vec<VolumeInfo> {

@@ -30,12 +30,15 @@ fn replay(name: &str) {
         "npy" => "npy",
         "tiff" => "tiff",
         "zarr_v2" | "zarr_v2_attributes" | "zarr_v3" => "zarr",
+        "csv" => "blobs",
+        "parquet" | "npz" => "table",
         _ => "none",
     };
     let wanted = |file: &Path| match name {
         "zarr_v2" => file.ends_with(".zarray"),
         "zarr_v2_attributes" => file.ends_with(".zattrs"),
         "zarr_v3" => file.ends_with("zarr.json"),
+        "parquet" | "npz" => file.extension().is_some_and(|e| e == name),
         _ => file.extension().is_some(),
     };
     for folder in [root.join("fuzz/corpus").join(name), root.join("tests/data").join(fixtures)] {
@@ -119,4 +122,19 @@ fn job() {
 #[test]
 fn ops() {
     replay("ops");
+}
+
+#[test]
+fn csv() {
+    replay("csv");
+}
+
+#[test]
+fn parquet() {
+    replay("parquet");
+}
+
+#[test]
+fn npz() {
+    replay("npz");
 }
