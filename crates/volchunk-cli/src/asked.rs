@@ -3,7 +3,9 @@
 
 use std::{fs, path::PathBuf, sync::atomic::AtomicBool};
 
-use volchunk::{Error, ErrorKind, Journal, Plan, Result, Sink, Spool, StorageGrid, VolumeInfo};
+use volchunk::{
+    Error, ErrorKind, Journal, Origin, Plan, Result, Sink, Spool, StorageGrid, VolumeInfo,
+};
 use volchunk_io::{CreateOptions, TableFormat, resume, same_or_inside};
 
 use crate::{
@@ -76,10 +78,8 @@ pub struct Settled {
 pub enum Found {
     /// Nothing, or what is to be removed.
     Nothing,
-    /// The beginning of it.
-    Unfinished(Settled),
-    /// The result.
-    Complete,
+    /// The beginning of it, or all; [`Asked::begin`] tells whether something is to be done.
+    Something(Settled),
 }
 
 /// A job as it is asked for, and what of it was left to the plan.
@@ -176,31 +176,37 @@ impl Asked {
     pub fn found(&self, wanted: Wanted) -> Result<Found> {
         let any =
             Self { job: self.job.clone(), output: self.output.clone(), chunk: false, ..*self };
-        Ok(match start(&any, wanted)? {
-            Start::Anew => Found::Nothing,
-            Start::AlreadyComplete => Found::Complete,
-            Start::Resume(kept) => match kept.first() {
-                Some(first) => {
-                    let (chunk, function) = first.head.job.settled();
-                    let columns = match Target::of_output(&self.output)? {
-                        Target::Table(_) => columns_found(&self.output)?,
-                        Target::Volume(_) => 0,
-                    };
-                    Found::Unfinished(Settled { chunk, function, columns })
-                }
-                None => Found::Nothing,
-            },
-        })
+        let job = match start(&any, wanted)? {
+            Start::Anew => None,
+            Start::Complete(job, _) => Some(*job),
+            Start::Resume(kept) => kept.into_iter().next().map(|first| first.head.job),
+        };
+        let Some(job) = job else { return Ok(Found::Nothing) };
+        let (chunk, function) = job.settled();
+        let columns = match Target::of_output(&self.output)? {
+            Target::Table(_) => columns_found(&self.output)?,
+            Target::Volume(_) => 0,
+        };
+        Ok(Found::Something(Settled { chunk, function, columns }))
     }
 
-    /// Takes the right to write the output, divided as `plan` says and described by `info`, and goes
-    /// on with what stands there or makes room for it. None: it is complete.
+    /// Takes the right to write the output, divided as `plan` says, described by `info` and computed
+    /// from `origin`, and goes on with what stands there or makes room for it. None: it is complete,
+    /// and no file behind it has changed.
     ///
     /// # Errors
     /// As [`found`](Self::found); another process writes it; it was begun with another division than
     /// `plan`'s; I/O.
-    pub fn begin(&self, plan: &Plan, info: &VolumeInfo, wanted: Wanted) -> Result<Option<Writing>> {
-        let Some(begun) = begin_asked(self, wanted)? else { return Ok(None) };
+    pub fn begin(
+        &self,
+        plan: &Plan,
+        info: &VolumeInfo,
+        origin: Origin<'_>,
+        wanted: Wanted,
+    ) -> Result<Option<Writing>> {
+        let never = AtomicBool::new(false);
+        let begun = begin_asked(self, wanted, (origin, plan.workers), &never)?;
+        let Some(begun) = begun else { return Ok(None) };
         // The plan was made for what was found: it can be another only if it was begun since.
         if begun.job.as_ref().is_some_and(|job| job.settled().0 != self.job.settled().0) {
             return Err(Error::new(

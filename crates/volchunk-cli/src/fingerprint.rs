@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use volchunk::{Error, Result, VolumeInfo};
+use volchunk::{Error, Region, Result, Source, VolumeInfo};
 
 /// Files whose presence makes a folder a Zarr node.
 const ZARR_METADATA: [&str; 4] = ["zarr.json", ".zarray", ".zgroup", ".zattrs"];
@@ -18,8 +18,8 @@ const LIMIT: usize = 1000;
 /// An input's description, and the number, size and newest change of its files.
 ///
 /// No voxel is read. Of a Zarr only the metadata of the node and of its children counts, and the
-/// times of their folders. A storage chunk rewritten in place is noticed by the stamps of the chunks
-/// that read it, when a run goes on.
+/// times of their folders. A storage chunk rewritten in place, or one of a folder's planes, is noticed
+/// by the stamps of the chunks that read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fingerprint {
@@ -29,6 +29,12 @@ pub struct Fingerprint {
     bytes: u64,
     /// Nanoseconds since 1970.
     newest: u64,
+    /// Whether each of its files holds a part of it: planes in a folder.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    planes: bool,
+    /// [`Source::stamp`] of all of it, where the ops were told of all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    whole: Option<u64>,
     /// Of what no path names, what its files cannot tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     content: Option<Content>,
@@ -73,6 +79,34 @@ impl Fingerprint {
         Ok(Self { content: Some(content), ..print })
     }
 
+    /// With the stamp of all of `source`, on whose every voxel the result depends.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn of_whole(self, source: &dyn Source) -> Result<Self> {
+        let whole = source.stamp(&Region::whole(&source.info().shape))?;
+        Ok(Self { whole: Some(whole), ..self })
+    }
+
+    /// Whether it has the stamp of all of the volume.
+    pub(crate) fn is_of_whole(&self) -> bool {
+        self.whole.is_some()
+    }
+
+    /// Whether it is that of the volume that `other` is of. Where there are `receipts`, these tell of
+    /// parts that have files of their own.
+    pub(crate) fn agrees(&self, other: &Self, receipts: bool) -> bool {
+        let alike = self.whole.is_none() || other.whole.is_none() || self.whole == other.whole;
+        let bare = |print: &Self| {
+            let mut bare = Self { whole: None, ..print.clone() };
+            if print.planes && receipts {
+                (bare.bytes, bare.newest) = (0, 0);
+            }
+            bare
+        };
+        alike && bare(self) == bare(other)
+    }
+
     /// Whether it is that of what a path names.
     pub(crate) fn is_of_path(&self) -> bool {
         self.content.is_none()
@@ -84,7 +118,15 @@ impl Fingerprint {
     }
 
     fn bare(info: &VolumeInfo, content: Option<Content>) -> Self {
-        Self { volume: description(info), files: 0, bytes: 0, newest: 0, content }
+        Self {
+            volume: description(info),
+            files: 0,
+            bytes: 0,
+            newest: 0,
+            planes: false,
+            whole: None,
+            content,
+        }
     }
 
     fn look(&mut self, path: &Path) -> std::io::Result<()> {
@@ -99,6 +141,7 @@ impl Fingerprint {
                 }
             }
         } else {
+            self.planes = true;
             for entry in fs::read_dir(path)? {
                 let entry = entry?;
                 let name = entry.file_name().to_string_lossy().to_ascii_lowercase();

@@ -417,8 +417,9 @@ impl Job {
         Ok(())
     }
 
-    /// What of the input and the mask is known to be another than when the output was made.
-    pub(crate) fn changed(&self, asked: &Asked) -> Option<String> {
+    /// What of the input and the mask is known to be another than when the output was made. Where
+    /// there are `receipts`, these tell of parts of them that have files of their own.
+    pub(crate) fn changed(&self, asked: &Asked, receipts: bool) -> Option<String> {
         let wanted = &asked.job;
         let volumes = [
             ("input", Some(&wanted.input), &self.input_state, &wanted.input_state),
@@ -429,7 +430,8 @@ impl Job {
             if was.is_unknown() {
                 return Some(format!("nothing tells whether the {what}, {path}, changed"));
             }
-            (Some(was) != is).then(|| format!("the {what} {path} changed"))
+            let same = is.is_some_and(|is| was.agrees(is, receipts));
+            (!same).then(|| format!("the {what} {path} changed"))
         })
     }
 

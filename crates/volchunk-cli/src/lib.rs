@@ -25,6 +25,7 @@ mod prepare;
 mod progress;
 mod report;
 mod selection;
+mod standing;
 mod start;
 mod statistics;
 mod store;

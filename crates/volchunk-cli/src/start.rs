@@ -1,8 +1,8 @@
 //! Whether a run may begin, go on, or has nothing to do, by what stands at its output.
 
-use std::time::Duration;
+use std::{sync::atomic::AtomicBool, time::Duration};
 
-use volchunk::{Error, ErrorKind, Result};
+use volchunk::{Error, ErrorKind, Origin, Result};
 use volchunk_io::{OutputLock, OutputState, Part, output_state, remove_output};
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     job::Job,
     journals::{Head, Kept, journals, several_divisions},
     prepare::Prepared,
+    standing::standing,
 };
 
 /// What is to be done.
@@ -19,8 +20,9 @@ pub(crate) enum Start {
     Anew,
     /// To go on with what stands there, by these journals.
     Resume(Vec<Kept>),
-    /// What stands there is the result.
-    AlreadyComplete,
+    /// What stands there is the result, of this job, with these journals; whether it still is what
+    /// they say is not known.
+    Complete(Box<Job>, Vec<Kept>),
 }
 
 /// How the caller wants it.
@@ -60,41 +62,65 @@ impl Begun {
 /// gone on with, its division into chunks becomes that of `prepared`. None: there is nothing to do.
 ///
 /// # Errors
-/// What stands there is not this job's, and what differs; another process writes it.
+/// What stands there is not this job's, and what differs; another process writes it;
+/// [`ErrorKind::Cancelled`].
 pub(crate) fn begin(
     prepared: &mut Prepared,
     limits: Limits,
     wanted: Wanted,
+    cancel: &AtomicBool,
 ) -> Result<Option<Begun>> {
-    let begun = begin_asked(&Asked::of(prepared)?, wanted)?;
+    let asked = Asked::of(prepared)?;
+    let mask = prepared.selected.mask(prepared.pipeline.output())?;
+    let origin =
+        Origin { pipeline: &prepared.pipeline, sources: &[&*prepared.source], mask: mask.as_ref() };
+    let begun = begin_asked(&asked, wanted, (origin, prepared.plan.workers), cancel)?;
     if let Some(job) = begun.as_ref().and_then(|begun| begun.job.as_ref()) {
         prepared.adopt(job, limits)?;
     }
     Ok(begun)
 }
 
-/// As [`begin`], and leaves the division to the caller.
+/// As [`begin`], and leaves the division to the caller. Where the output is complete, the files of its
+/// chunks, and those that `origin` reads, are looked at by so many workers.
 ///
 /// # Errors
 /// As `begin`.
-pub(crate) fn begin_asked(asked: &Asked, wanted: Wanted) -> Result<Option<Begun>> {
+pub(crate) fn begin_asked(
+    asked: &Asked,
+    wanted: Wanted,
+    (origin, workers): (Origin<'_>, usize),
+    cancel: &AtomicBool,
+) -> Result<Option<Begun>> {
     let output = &asked.output;
+    // What is to be gone on with, none if that is nothing; None: nothing is to be done.
+    let to_do = || {
+        Ok(match start(asked, wanted)? {
+            Start::Anew => Some(Vec::new()),
+            Start::Resume(kept) => Some(kept),
+            Start::Complete(_, kept)
+                if standing(output, &kept, Some(origin), workers, cancel)?.is_sound() =>
+            {
+                None
+            }
+            Start::Complete(_, kept) => match hindrance(asked, &kept, wanted.part) {
+                Some(what) => return Err(refusal(asked, &what)),
+                None => Some(kept),
+            },
+        })
+    };
     // Looked at first, so that nothing is touched where nothing is to be done.
-    if matches!(start(asked, wanted)?, Start::AlreadyComplete) {
+    if to_do()?.is_none() {
         return Ok(None);
     }
     // A part holds the whole only while it prepares.
     let patience = Duration::from_secs(if wanted.part.is_some() { 10 } else { 0 });
     let whole = OutputLock::take(output, patience)?;
     // And again: it may have been finished while we came.
-    let kept = match start(asked, wanted)? {
-        Start::AlreadyComplete => return Ok(None),
-        Start::Anew => {
-            remove_output(output)?;
-            Vec::new()
-        }
-        Start::Resume(kept) => kept,
-    };
+    let Some(kept) = to_do()? else { return Ok(None) };
+    if kept.is_empty() {
+        remove_output(output)?;
+    }
     let part = wanted.part.map(|part| OutputLock::take_part(output, part)).transpose()?;
     let job = kept.first().map(|first| first.head.job.clone());
     let levels = kept.into_iter().filter(|k| k.part.is_none()).map(|k| k.head).collect();
@@ -112,10 +138,7 @@ pub(crate) fn start(asked: &Asked, wanted: Wanted) -> Result<Start> {
     if wanted.force || state == OutputState::Absent {
         return Ok(Start::Anew);
     }
-    let refuse = |what: String| {
-        let message = format!("the output {} {what}; {} begins anew", output.display(), asked.anew);
-        Err(Error::new(ErrorKind::Exists, message))
-    };
+    let refuse = |what: String| Err(refusal(asked, &what));
     // One that cannot be read is no dead end.
     let journals = || {
         journals(output).map_err(|e| {
@@ -144,13 +167,13 @@ pub(crate) fn start(asked: &Asked, wanted: Wanted) -> Result<Start> {
                 let differs = differs.join("; ");
                 return refuse(format!("is there, complete, but another job made it: {differs}"));
             }
-            if let Some(what) = job.changed(asked) {
+            let kept = journals()?;
+            if let Some(what) = job.changed(asked, !kept.is_empty()) {
                 return refuse(format!("is there, complete, but {what} since it was made"));
             }
             if !wanted.check {
-                return Ok(Start::AlreadyComplete);
+                return Ok(Start::Complete(Box::new(job), kept));
             }
-            let kept = journals()?;
             match kept.is_empty() {
                 true => refuse("is there, complete, and has no journal to check it by".into()),
                 false => match hindrance(asked, &kept, wanted.part) {
@@ -160,6 +183,13 @@ pub(crate) fn start(asked: &Asked, wanted: Wanted) -> Result<Start> {
             }
         }
     }
+}
+
+/// The error that says what keeps a job from its output.
+fn refusal(asked: &Asked, what: &str) -> Error {
+    let message =
+        format!("the output {} {what}; {} begins anew", asked.output.display(), asked.anew);
+    Error::new(ErrorKind::Exists, message)
 }
 
 /// Why a run of what is asked for cannot go on by the journals `kept`; None if it can.
@@ -200,7 +230,7 @@ pub(crate) fn hindrance(asked: &Asked, kept: &[Kept], part: Option<Part>) -> Opt
             let differs = differs.join("; ");
             return Some(format!("is there, unfinished, and another job's: {differs}"));
         }
-        if let Some(what) = head.job.changed(asked) {
+        if let Some(what) = head.job.changed(asked, true) {
             return Some(format!("is there, unfinished, but {what} since it was begun"));
         }
     }

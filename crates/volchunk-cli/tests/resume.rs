@@ -397,3 +397,71 @@ fn a_folder_that_cannot_be_written_is_named() {
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     }
 }
+
+/// A complete output is believed no more than an unfinished one: what its files, and the input's, tell
+/// without being read is looked at before nothing is done.
+#[test]
+fn a_complete_output_is_looked_at() {
+    let dir = Dir::new();
+    input(&dir);
+    dir.call(&run("in.zarr", "whole.npy", &[])).done();
+    for output in ["out.zarr", "out.npy"] {
+        let again = || dir.call(&run("in.zarr", output, &[])).done().stdout;
+        again();
+        assert!(again().contains("already complete"));
+        // A record of the journal: its chunk is computed again.
+        let journal = dir.path(&format!("{output}.volchunk/0.journal"));
+        let mut bytes = fs::read(&journal).unwrap();
+        let last = bytes.len() - 20;
+        bytes[last] ^= 1;
+        fs::write(&journal, bytes).unwrap();
+        assert_eq!(status(&dir, output)["missing"], 1);
+        assert!(again().contains("26 chunks were done before"));
+        if output == "out.zarr" {
+            fs::remove_file(dir.path(output).join("0/c/1/1/1")).unwrap();
+            let cut = dir.path(output).join("0/c/2/0/0");
+            fs::File::options().write(true).open(cut).unwrap().set_len(9).unwrap();
+            let found = status(&dir, output);
+            assert_eq!((&found["complete"], &found["missing"]), (&true.into(), &2.into()));
+            assert_eq!(found["lost"], "chunk [1, 1, 1] at [8:16, 16:32, 16:32]");
+            let text = again();
+            assert!(text.contains("25 chunks were done before, and stand. 2 that"), "{text}");
+            assert_eq!(status(&dir, output)["lost"], Value::Null);
+        }
+        // A storage chunk of the input, rewritten in place.
+        let (target, good) = (stored(&dir, "2/2/2"), fs::read(stored(&dir, "2/2/2")).unwrap());
+        fs::write(&target, fs::read(stored(&dir, "0/1/1")).unwrap()).unwrap();
+        let found = dir.call(&["verify", output]).refused(1, &["the input changed since"]);
+        let says =
+            "CHANGED since the output was made: that of 8 chunks changed, the first [1, 1, 1]";
+        assert!(found.stdout.contains(says), "{}", found.stdout);
+        let text = again();
+        assert!(text.contains("8 that were done were computed anew: their input"), "{text}");
+        dir.call(&["verify", output]).done();
+        fs::write(&target, good).unwrap();
+        again();
+        assert!(voxels(&dir.path(output)).bytes() == voxels(&dir.path("whole.npy")).bytes());
+    }
+}
+
+/// Planes in a folder are files of their own: one that is written anew costs the chunks that read it.
+#[test]
+fn a_plane_that_changes_costs_its_chunks() {
+    let dir = Dir::new();
+    dir.volume("flat.npy", &[24, 48, 48]);
+    fs::create_dir(dir.path("planes")).unwrap();
+    for z in 0..24 {
+        let (roi, plane) = (format!("{z}:{},:,:", z + 1), format!("planes/{z:02}.tif"));
+        dir.call(&["run", "flat.npy", &plane, "--roi", &roi]).done();
+        fs::remove_dir_all(dir.path(&format!("{plane}.volchunk"))).unwrap();
+    }
+    let again = || dir.call(&run("planes", "out.npy", &[])).done().stdout;
+    let made = again();
+    assert!(made.contains("in 27 chunks"), "{made}");
+    assert!(again().contains("already complete"));
+    fs::copy(dir.path("planes/03.tif"), dir.path("planes/23.tif")).unwrap();
+    let text = again();
+    assert!(text.contains("9 that were done were computed anew: their input"), "{text}");
+    dir.call(&run("planes", "whole.npy", &[])).done();
+    assert!(voxels(&dir.path("out.npy")).bytes() == voxels(&dir.path("whole.npy")).bytes());
+}

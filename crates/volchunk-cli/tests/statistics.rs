@@ -96,3 +96,18 @@ fn presets_are_ops() {
     assert_eq!(voxels(&dir.path("out.npy")).bytes(), voxels(&dir.path("whole.npy")).bytes());
     dir.call(&["plan", "in.npy", "x.npy", "--preset", "magelan"]).refused(2, &["magellan"]);
 }
+
+/// A storage chunk that is written anew in place changes what is found in the whole volume, and with it
+/// every chunk of the result.
+#[test]
+fn what_was_found_is_not_taken_from_another_volume() {
+    let dir = Dir::new();
+    dir.volume("flat.npy", &[24, 48, 48]);
+    dir.call(&["convert", "flat.npy", "in.zarr", "--chunk", "8,16,16"]).done();
+    let run = ["run", "in.zarr", "out.npy", "--op", "percentile:low=1:high=99"];
+    dir.call(&run).done();
+    assert!(dir.call(&run).done().stdout.contains("already complete"));
+    let (here, there) = (dir.path("in.zarr/0/c/0/1/1"), dir.path("in.zarr/0/c/2/2/2"));
+    fs::copy(here, there).unwrap();
+    dir.call(&run).refused(1, &["in.zarr", "changed since it was made", "--force"]);
+}

@@ -99,6 +99,10 @@ impl Source for Described {
         self.inner.stamp(region)
     }
 
+    fn stored_bytes(&self, region: &Region) -> Result<u64> {
+        self.inner.stored_bytes(region)
+    }
+
     fn read_overhead(&self) -> u64 {
         self.inner.read_overhead()
     }

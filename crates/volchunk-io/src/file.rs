@@ -57,6 +57,15 @@ impl CountedFile {
         self.read.load(Ordering::Relaxed)
     }
 
+    /// As the `stamp` of its path, but of what is read: a file that took its name since is another.
+    ///
+    /// # Errors
+    /// I/O; names the file.
+    pub(crate) fn stamp(&self) -> Result<u64> {
+        let fail = |e| Error::io(format_args!("looking at {}", self.path.display()), e);
+        self.file.metadata().map(|meta| stamp_of(&meta)).map_err(fail)
+    }
+
     /// Fills `buffer` from `offset`.
     ///
     /// # Errors
@@ -95,21 +104,24 @@ pub fn companion_path(output: &Path) -> PathBuf {
     with_suffix(output, ".volchunk")
 }
 
-/// A number that stays the same as long as the file at `path` keeps its size and time; that of no
-/// file is 0.
+/// A number that stays the same as long as the file at `path` keeps its size and time; 0 where there
+/// is none.
 ///
 /// # Errors
 /// I/O other than that there is no such file.
 pub(crate) fn stamp(path: &Path) -> Result<u64> {
-    let meta = match fs::metadata(path) {
-        Ok(meta) => meta,
-        Err(e) if is_absent(&e) => return Ok(0),
-        Err(e) => return Err(Error::io(format_args!("looking at {}", path.display()), e)),
-    };
+    match fs::metadata(path) {
+        Ok(meta) => Ok(stamp_of(&meta)),
+        Err(e) if is_absent(&e) => Ok(0),
+        Err(e) => Err(Error::io(format_args!("looking at {}", path.display()), e)),
+    }
+}
+
+fn stamp_of(meta: &fs::Metadata) -> u64 {
     // Where a file system keeps no times, sizes have to do.
     let since = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
     let nanoseconds = since.and_then(|t| u64::try_from(t.as_nanos()).ok()).unwrap_or(0);
-    Ok(mix(mix(1, meta.len()), nanoseconds))
+    mix(mix(1, meta.len()), nanoseconds)
 }
 
 /// Adds `value` to a running hash. Method: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).

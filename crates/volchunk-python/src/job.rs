@@ -7,8 +7,8 @@ use std::{
 
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 use volchunk::{
-    ArraySink, Axis, Control, Pipeline, Plan, Region, Report, RunOptions, Scratch, Sink, Spool,
-    View, VolumeInfo, run_with,
+    ArraySink, Axis, Control, Origin, Pipeline, Plan, Region, Report, RunOptions, Scratch, Sink,
+    Spool, View, VolumeInfo, run_with,
 };
 use volchunk_cli::{BlobRows, PlanReport, PointRows, TableRows, format_name};
 use volchunk_io::Format;
@@ -186,7 +186,10 @@ impl Job {
     fn write_file(&self, py: Python<'_>, record: Record, watch: Watch) -> PyResult<()> {
         let mut info = self.plan.output.clone();
         name_kinds(&mut info);
-        let begun = py.detach(|| record.begin(&self.plan, &info)).map_err(to_python)?;
+        let mask = self.selected.mask(self.pipeline.output()).map_err(to_python)?;
+        let origin =
+            Origin { pipeline: &self.pipeline, sources: &[&*self.source], mask: mask.as_ref() };
+        let begun = py.detach(|| record.begin(&self.plan, &info, origin)).map_err(to_python)?;
         let Some(writing) = begun else { return Ok(()) };
         let options = RunOptions { journal: Some(&writing.journal), ..RunOptions::default() };
         let options = record.manner().with(options);

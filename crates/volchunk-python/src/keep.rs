@@ -7,13 +7,15 @@ use std::{
 
 use pyo3::prelude::*;
 use volchunk::{
-    Buffer, Plan, Region, Result, RunOptions, Scratch, Source, StorageGrid, digest, for_each_chunk,
+    Buffer, Origin, Plan, Region, Result, RunOptions, Scratch, Source, StorageGrid, digest,
+    for_each_chunk,
 };
 use volchunk_cli::{
     Asked, Content, Fingerprint, Found, FunctionRecord, Given, GivenVolume, Wanted,
 };
+use volchunk_ops::OpSpec;
 
-use crate::{error::to_python, object::pieces, volume::VolumeSource};
+use crate::{error::to_python, job::parse, object::pieces, volume::VolumeSource};
 
 /// A volume that a job reads, as a journal knows it again.
 #[pyclass(frozen, module = "volchunk._native")]
@@ -24,8 +26,10 @@ impl Known {
     /// `name` is a path, or what it is to be called. It is known again by, `how`: "path", the files
     /// there; "digest", its voxels; "layout", the file at `name` and the place in it that `word`
     /// says; "version", `word`; or "unknown", not at all. `axes` and `voxel_size` are what the user
-    /// has replaced.
+    /// has replaced; `ops` what is done with it, which may depend on all of it.
     #[new]
+    #[pyo3(signature = (source, name, how, word, axes, voxel_size, ops=Vec::new()))]
+    #[expect(clippy::too_many_arguments, reason = "names and places of one call from Python")]
     fn new(
         py: Python<'_>,
         source: PyRef<'_, VolumeSource>,
@@ -34,7 +38,9 @@ impl Known {
         word: Option<String>,
         axes: Option<String>,
         voxel_size: Option<Vec<f64>>,
+        ops: Vec<String>,
     ) -> PyResult<Self> {
+        let ops = parse(&ops)?;
         let source = source.source.clone();
         let word = word.unwrap_or_default();
         let fingerprint = py
@@ -43,7 +49,10 @@ impl Known {
                 let of =
                     |content, path: Option<&Path>| Fingerprint::of_content(content, path, info);
                 Ok(match how {
-                    "path" => Fingerprint::of(&name, info)?,
+                    "path" => match Fingerprint::of(&name, info)? {
+                        print if ops.iter().any(OpSpec::needs_pass) => print.of_whole(&*source)?,
+                        print => print,
+                    },
                     "digest" => of(Content::Digest(digest_of(&*source)?), None)?,
                     "layout" => of(Content::Layout(word), Some(&name))?,
                     "version" => of(Content::Version(word), None)?,
@@ -179,9 +188,10 @@ impl Record {
         &self,
         plan: &Plan,
         info: &volchunk::VolumeInfo,
+        origin: Origin<'_>,
     ) -> Result<Option<volchunk_cli::Writing>> {
         let asked = self.asked(Some(plan.grid.chunk_shape()), plan.output.storage.as_ref())?;
-        asked.begin(plan, info, self.manner.wanted())
+        asked.begin(plan, info, origin, self.manner.wanted())
     }
 }
 
@@ -197,18 +207,17 @@ pub(crate) fn known_ops(py: Python<'_>, record: Record) -> PyResult<Option<Vec<S
 /// while that is nothing.
 type Settled = (Option<Vec<u64>>, Option<String>, Option<(u64, bool)>, u64);
 
-/// What stands at the output of a job: whether all of it is done, and what an earlier run settled;
-/// refuses what is another job's. Nothing is touched.
+/// What stands at the output of a job, complete or not: what an earlier run settled; refuses what is
+/// another job's. Nothing is touched.
 #[pyfunction]
-pub(crate) fn found(py: Python<'_>, record: Record) -> PyResult<(bool, Option<Settled>)> {
+pub(crate) fn found(py: Python<'_>, record: Record) -> PyResult<Option<Settled>> {
     let look = || record.asked(None, None)?.found(record.manner.wanted());
     Ok(match py.detach(look).map_err(to_python)? {
-        Found::Nothing => (false, None),
-        Found::Complete => (true, None),
-        Found::Unfinished(settled) => {
+        Found::Nothing => None,
+        Found::Something(settled) => {
             let (dtype, channels) =
                 settled.function.map_or((None, None), |f| (f.dtype, f.channels));
-            (false, Some((settled.chunk, dtype, channels, settled.columns)))
+            Some((settled.chunk, dtype, channels, settled.columns))
         }
     })
 }

@@ -42,10 +42,10 @@ pub use merge::{
 };
 pub use op::{AxisNeed, Block, Input, Op, Pipeline, Port, Scale, Step};
 pub use run::{
-    Altered, Audit, ByteBudget, Control, Differing, Gather, Journal, Mask, Memory, Plan,
-    PlanRequest, Progress, Receipt, Report, Reread, RunOptions, ShiftedAudit, Spool,
-    StorageRequest, Wants, audit_tables, chunks_outside, digest, for_each_chunk, plan, reread,
-    reread_tables, run, run_with, sweep,
+    Altered, Audit, ByteBudget, Control, Differing, Gather, Journal, Looked, Mask, Memory, Origin,
+    Plan, PlanRequest, Progress, Receipt, Report, Reread, RunOptions, ShiftedAudit, Spool,
+    StorageRequest, Wants, audit_tables, chunks_outside, digest, for_each_chunk, look, plan,
+    reread, reread_tables, run, run_with, sweep,
 };
 pub use seams::{
     AxisSeams, Finding, Jump, SCORE_GRID, SCORE_PLANE, SeamRequest, SeamSearch, measure_seams,

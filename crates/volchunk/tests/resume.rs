@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -16,9 +16,9 @@ use std::{
 use proptest::prelude::*;
 use volchunk::{
     ArraySource, AxisNeed, Block, Boundary, Buffer, Control, Coords, Dtype, Error, ErrorKind,
-    Journal, Op, Pipeline, Plan, PlanRequest, Port, Receipt, Region, Report, Result, RunOptions,
-    Scratch, Sink, Source, StorageGrid, StorageRequest, View, ViewMut, VolumeInfo, digest, plan,
-    run, run_with,
+    Journal, Op, Pipeline, Plan, PlanRequest, Port, Progress, Receipt, Region, Report, Result,
+    RunOptions, Scratch, Sink, Source, StorageGrid, StorageRequest, View, ViewMut, VolumeInfo,
+    digest, plan, run, run_with,
 };
 
 /// Every voxel plus ten times its next neighbour on each axis.
@@ -515,4 +515,55 @@ fn a_rate_is_that_of_the_latest_run() {
     assert_eq!(journal.rate(), None);
     assert!(journal.commit(Receipt { number: 9, digest: 0, stored: 0, stamp: 0 }).is_err());
     assert_eq!(Journal::open(path, false).unwrap().done(), 1);
+}
+
+/// What was read before a change and what was read behind it must not become one output.
+#[test]
+fn an_input_that_changes_under_a_run_is_refused() {
+    let bench = Bench::new(1);
+    let image = Buffer::from_slice(&SHAPE, &voxels());
+    let cancel = AtomicBool::new(false);
+    // The storage chunk that changes once so many chunks are done; what is said; chunks that have to
+    // be computed again. In the first case none of it is held any more, in the second the next chunk
+    // would take it from the cache.
+    let cases = [
+        ([1, 1], 30, "of 6 chunks, the first at [3:6, 5:10]", 6),
+        ([1, 1], 9, "at [5:10, 6:12]", 1),
+    ];
+    for (place, done, says, again) in cases {
+        let source = Stored::new(image.view(), &[5, 6]);
+        let sink = Memory::new(&bench.plan.output);
+        let journal = bench.begin();
+        let progress = |p: Progress| {
+            if p.chunks_done == done {
+                source.touch(&place);
+            }
+        };
+        let control = Control { cancel: &cancel, progress: &progress };
+        let options = RunOptions { control, journal: Some(&journal), ..Default::default() };
+        let error = bench.run(&source, &sink, &options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        let error = error.to_string();
+        assert!(error.contains("changed while it was read") && error.contains(says), "{error}");
+        assert_eq!(sink.finished.load(Ordering::Relaxed), 0);
+        let options = RunOptions { journal: Some(&journal), ..Default::default() };
+        let report = bench.run(&source, &sink, &options).unwrap();
+        assert_eq!(report.input_changed, again);
+        assert_eq!(sink.finished.load(Ordering::Relaxed), 1);
+        let again = bench.run(&source, &sink, &options).unwrap();
+        assert_eq!((again.kept, again.chunks), (56, 0));
+    }
+}
+
+/// The last word before an output is complete.
+#[test]
+fn what_the_caller_finds_at_last_keeps_it_from_being_complete() {
+    let bench = Bench::new(2);
+    let image = Buffer::from_slice(&SHAPE, &voxels());
+    let (source, sink) = (Stored::new(image.view(), &[5, 6]), Memory::new(&bench.plan.output));
+    let refuse = || Err(Error::data("the last word"));
+    let options = RunOptions { last: Some(&refuse), ..Default::default() };
+    let error = bench.run(&source, &sink, &options).unwrap_err();
+    assert_eq!(error.to_string(), "the last word");
+    assert_eq!((sink.finished.load(Ordering::Relaxed), sink.times().len()), (0, 56));
 }

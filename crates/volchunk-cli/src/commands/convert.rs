@@ -67,7 +67,7 @@ pub(super) fn pyramid(
     }
     // Planned before anything is touched, and again where an earlier run is gone on with.
     coarser(base, limits, &[])?;
-    let Some(begun) = begin(base, limits, manner.wanted)? else {
+    let Some(begun) = begin(base, limits, manner.wanted, manner.cancel)? else {
         return already_complete(base, manner);
     };
     let coarser = coarser(base, limits, &begun.levels)?;
@@ -85,7 +85,13 @@ pub(super) fn pyramid(
     }
     let infos: Vec<VolumeInfo> = plans().map(|plan| plan.output.clone()).collect();
     let output = Pyramid::resume(output, &infos, &base.create_options(manner.durable)?)?;
-    let job = Running { config: &base.config, selected: &base.selected, what, manner };
+    let job = Running {
+        config: &base.config,
+        selected: &base.selected,
+        what,
+        manner,
+        last: &|| base.check_input(),
+    };
     let sink = output.sink(0)?;
     let report = job.run(&base.plan, &base.pipeline, &*base.source, &*sink, &journals[0])?;
     let mut done = Done::of(&report, &base.plan);

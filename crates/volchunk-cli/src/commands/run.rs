@@ -102,7 +102,7 @@ pub(crate) fn carry_out(
     manner: Manner<'_>,
 ) -> Result<()> {
     let part = manner.wanted.part;
-    let Some(mut begun) = begin(prepared, limits, manner.wanted)? else {
+    let Some(mut begun) = begin(prepared, limits, manner.wanted, manner.cancel)? else {
         return already_complete(prepared, manner);
     };
     let output = &prepared.config.output;
@@ -113,7 +113,13 @@ pub(crate) fn carry_out(
     job.record_beside(output)?;
     let store = Store::open(prepared, part, manner.durable)?;
     begun.settled(part);
-    let running = Running { config: &prepared.config, selected: &prepared.selected, what, manner };
+    let running = Running {
+        config: &prepared.config,
+        selected: &prepared.selected,
+        what,
+        manner,
+        last: &|| prepared.check_input(),
+    };
     let (plan, pipeline) = (&prepared.plan, &prepared.pipeline);
     let report = running.run(plan, pipeline, &*prepared.source, store.sink(), &journal)?;
     let written = match (part, prepared.config.target) {
@@ -181,6 +187,8 @@ pub(crate) struct Running<'a> {
     /// What progress calls it.
     pub(crate) what: &'static str,
     pub(crate) manner: Manner<'a>,
+    /// Called before the output is marked complete.
+    pub(crate) last: &'a (dyn Fn() -> Result<()> + Sync),
 }
 
 impl Running<'_> {
@@ -206,6 +214,7 @@ impl Running<'_> {
             keep_going: manner.keep_going,
             mask: mask.as_ref(),
             skip_empty: self.selected.skip_empty.as_ref(),
+            last: Some(self.last),
         };
         let report = volchunk::run_with(plan, pipeline, &[source], sink, &options);
         display.end();

@@ -1,6 +1,6 @@
 //! `volchunk status`.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::atomic::AtomicBool};
 
 use serde_json::{Value, json};
 use volchunk::{Chunk, Error, ErrorKind, Result};
@@ -8,10 +8,12 @@ use volchunk_io::{OutputState, Part, output_state, output_writers};
 
 use crate::{
     args::StatusArgs,
+    config::Limits,
     journals::{Kept, journals},
     output::print,
     progress::duration,
     report::grouped,
+    standing::standing,
 };
 
 /// How far one output is.
@@ -21,6 +23,8 @@ struct Status {
     chunks: u64,
     done: u64,
     failed: Vec<(usize, Chunk)>,
+    /// Of a complete output, the first chunk of which files are gone or of another size.
+    lost: Option<String>,
     /// Chunks per second, of the runs that are going on.
     rate: Option<f64>,
     /// Level or part: its name, chunks that are done, chunks.
@@ -44,7 +48,14 @@ pub(crate) fn status(args: &StatusArgs) -> Result<()> {
             },
         ));
     }
-    let status = Status::of(complete, output_writers(output)?, &kept)?;
+    let mut status = Status::of(complete, output_writers(output)?, &kept)?;
+    if complete {
+        // Its journals were complete with it: what is missing now was lost since.
+        let workers = Limits::default().workers();
+        let found = standing(output, &kept, None, workers, &AtomicBool::new(false))?;
+        status.done = status.chunks.saturating_sub(found.missing);
+        status.lost = found.first;
+    }
     match args.json {
         true => print(&format!("{:#}\n", status.json(&place.to_string()))),
         false => print(&status.text(&place.to_string())),
@@ -58,6 +69,7 @@ impl Status {
             chunks: 0,
             done: 0,
             failed: Vec::new(),
+            lost: None,
             rate: None,
             shares: Vec::new(),
             writers,
@@ -141,6 +153,9 @@ impl Status {
                 line(name, format!("{} of {} done", grouped(*done), grouped(*chunks)));
             }
         }
+        if let Some(first) = &self.lost {
+            line("lost", format!("{first}, the first; the command that made it writes them anew"));
+        }
         for (level, chunk) in &self.failed {
             let level = if *level > 0 { format!(" of level {level}") } else { String::new() };
             line("failed", format!("chunk {:?}{level} at {}", &chunk.index[..], chunk.core));
@@ -167,6 +182,7 @@ impl Status {
             "chunks": self.chunks,
             "done": self.done,
             "missing": self.missing(),
+            "lost": self.lost,
             "failed": failed.collect::<Vec<_>>(),
             "chunks_per_second": self.rate,
             "seconds_left": self.seconds_left(),

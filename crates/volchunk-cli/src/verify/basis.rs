@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use volchunk::{Error, ErrorKind, Pipeline, Plan, Result, Source};
-use volchunk_io::open;
+use volchunk::{Error, ErrorKind, Origin, Pipeline, Plan, Result, Source, look};
 use volchunk_ops::{OpSpec, bind_chain};
 
 use super::Means;
@@ -11,8 +10,9 @@ use crate::{
     asked::Asked,
     config::{Config, Lengths, Limits},
     journals::Kept,
-    prepare::{plan_for, prepare},
+    prepare::{Prepared, plan_for, prepare},
     selection::Selected,
+    standing::open_level,
 };
 
 /// How a level was computed, and from what.
@@ -23,38 +23,101 @@ pub(super) struct Basis {
     pub(super) source: Box<dyn Source>,
 }
 
-/// A level of an output, which is a folder in it where there are several.
-pub(super) fn open_level(output: &Path, level: usize, kept: &[Kept]) -> Result<Box<dyn Source>> {
-    match kept.iter().any(|k| k.head.level > 0) {
-        true => open(&output.join(level.to_string())),
-        false => open(output),
+/// What became of the input, and of the mask, since the output was made of them.
+pub(super) enum InputState {
+    AsItWas,
+    /// What changed.
+    Changed(String),
+    /// Why nobody can tell.
+    Unknown(String),
+}
+
+impl InputState {
+    /// By what the journals say of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cancelled`].
+    pub(super) fn of(
+        prepared: &Result<Prepared>,
+        kept: &[Kept],
+        means: Means<'_>,
+    ) -> Result<InputState> {
+        let changed = match prepared {
+            Ok(prepared) => changed(prepared, kept, means),
+            Err(e) => return Ok(Self::Unknown(e.to_string())),
+        };
+        match changed {
+            Err(e) if e.is_cancelled() => Err(e),
+            Err(e) => Ok(Self::Unknown(e.to_string())),
+            Ok(Some(what)) => Ok(Self::Changed(what)),
+            Ok(None) => Ok(Self::AsItWas),
+        }
     }
 }
 
-/// Of every level; the finest comes last.
+fn changed(prepared: &Prepared, kept: &[Kept], means: Means<'_>) -> Result<Option<String>> {
+    let asked = Asked::of(prepared)?;
+    if let Some(what) = kept.first().and_then(|first| first.head.job.changed(&asked, true)) {
+        return Ok(Some(what));
+    }
+    let mask = prepared.selected.mask(prepared.pipeline.output())?;
+    let origin =
+        Origin { pipeline: &prepared.pipeline, sources: &[&*prepared.source], mask: mask.as_ref() };
+    let (mut chunks, mut first) = (0, None);
+    for Kept { head, journal, .. } in kept.iter().filter(|k| k.head.level == 0) {
+        let grid = head.grid()?;
+        let found = look(&grid, journal, Some(origin), None, means.workers, means.cancel)?;
+        chunks += found.outdated.len();
+        first = first.or_else(|| found.outdated.first().map(|&number| grid.chunk(number)));
+    }
+    Ok(first.map(|first| {
+        let (index, core) = (&first.index[..], &first.core);
+        format!("that of {chunks} chunks changed, the first {index:?} at {core}")
+    }))
+}
+
+/// The job of `first`, to be repeated on the grid that it was made on.
 ///
 /// # Errors
-/// Why nothing can be computed anew: the input is gone or changed, the memory is too small.
-pub(super) fn bases(output: &Path, kept: &[Kept], means: Means<'_>) -> Result<Vec<Basis>> {
-    let Some(first) = kept.first() else { return Ok(Vec::new()) };
-    let job = &first.head.job;
-    let mut config = job.clone().config()?;
+/// Why it cannot be: a function of another program, an input that is gone, too little memory.
+pub(super) fn prepared(output: &Path, first: &Kept, means: Means<'_>) -> Result<Prepared> {
+    let mut config = first.head.job.clone().config()?;
     config.output = output.to_owned();
     // The planes of the grid that it was made on.
     config.chunk = Some(Lengths::new(first.head.chunk.clone(), "chunk")?);
     // Fewer threads where not all of them fit.
     let alone = Limits { workers: Some(1), ..means.limits };
     let fits = |e: &Error| e.kind() == ErrorKind::OverMemory && means.limits.workers.is_none();
-    let prepared = match prepare(config.clone(), means.limits) {
-        Err(e) if fits(&e) => prepare(config, alone)?,
-        prepared => prepared?,
-    };
-    if let Some(what) = job.changed(&Asked::of(&prepared)?) {
-        return Err(Error::data(format!("{what} since it was made")));
+    match prepare(config.clone(), means.limits) {
+        Err(e) if fits(&e) => prepare(config, alone),
+        prepared => prepared,
     }
-    if prepared.selected.mask_source().is_some() {
-        return Err(Error::unsupported("a mask was laid over what was computed"));
+}
+
+/// Refuses what cannot be held against a result that was computed.
+pub(super) fn check(prepared: &Prepared, input: &InputState) -> Result<()> {
+    if let InputState::Changed(_) = input {
+        return Err(Error::data("the input changed since"));
     }
+    match prepared.selected.mask_source() {
+        Some(_) => Err(Error::unsupported("a mask was laid over what was computed")),
+        None => Ok(()),
+    }
+}
+
+/// Of every level; the finest comes last.
+///
+/// # Errors
+/// As [`check`]; too little memory.
+pub(super) fn bases(
+    output: &Path,
+    prepared: Prepared,
+    input: &InputState,
+    kept: &[Kept],
+    means: Means<'_>,
+) -> Result<Vec<Basis>> {
+    check(&prepared, input)?;
+    let alone = Limits { workers: Some(1), ..means.limits };
     let mut bases = Vec::new();
     for head in kept.iter().map(|k| &k.head).filter(|head| head.level > 0) {
         let finer = open_level(output, head.level - 1, kept)?;

@@ -9,15 +9,15 @@ use volchunk::{
 
 use super::{
     Means, OfJournal, SAMPLES,
-    basis::{Basis, bases, open_level},
+    basis::{Basis, InputState, bases, prepared},
 };
-use crate::{journals::Kept, progress::Display};
+use crate::{journals::Kept, progress::Display, standing::open_level};
 
 /// Reads every chunk back. On the way `search` takes its patches, and regions computed anew are
 /// compared.
 pub(super) fn look(
     output: &Path,
-    kept: &[Kept],
+    (first, kept): (&Kept, &[Kept]),
     search: &SeamSearch<'_>,
     means: Means<'_>,
 ) -> Result<OfJournal> {
@@ -25,10 +25,9 @@ pub(super) fn look(
     let mut found: Vec<(usize, Reread)> = Vec::new();
     let (mut audits, mut failed) = (Vec::new(), None);
     // Damage and seams are told even where the job cannot be repeated.
-    let bases = match bases(output, kept, means) {
-        Err(e) if e.is_cancelled() => return Err(e),
-        bases => bases,
-    };
+    let prepared = prepared(output, first, means);
+    let input = InputState::of(&prepared, kept, means)?;
+    let bases = prepared.and_then(|prepared| bases(output, prepared, &input, kept, means));
     for parts in kept.chunk_by(|a, b| a.head.level == b.head.level) {
         let level = parts[0].head.level;
         let result = open_level(output, level, kept)?;
@@ -48,7 +47,7 @@ pub(super) fn look(
         Some(e) if !differs => Err(e.to_string()),
         _ => Ok(audits),
     };
-    Ok(OfJournal { reread: found, elapsed, audit })
+    Ok(OfJournal { input, reread: found, elapsed, audit })
 }
 
 /// What the journals of one level's parts found together, and computing anew, which may fail by

@@ -17,6 +17,7 @@ use volchunk::{
 };
 use volchunk_io::{OutputState, open, output_state, same_or_inside};
 
+use self::basis::InputState;
 use crate::{
     args::VerifyArgs,
     config::{Lengths, Limits, Target, numbers},
@@ -45,6 +46,7 @@ struct Verdict {
 }
 
 struct OfJournal {
+    input: InputState,
     /// By level, what the journals of its parts found together.
     reread: Vec<(usize, Reread)>,
     elapsed: Duration,
@@ -99,9 +101,9 @@ pub(crate) fn verify(args: &VerifyArgs, cancel: &AtomicBool) -> Result<()> {
     };
     let search = SeamSearch::new(info, &chunk, &offset)
         .map_err(|e| if args.grid.is_some() { e.context("--grid") } else { e })?;
-    let journal = match kept.is_empty() {
-        true => None,
-        false => Some(journal::look(output, &kept, &search, means)?),
+    let journal = match kept.first() {
+        None => None,
+        Some(first) => Some(journal::look(output, (first, &kept), &search, means)?),
     };
     let request = SeamRequest {
         chunk: &chunk,

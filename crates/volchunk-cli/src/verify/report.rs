@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 use volchunk::{Audit, AxisSeams, Finding, Reread, SCORE_GRID, SCORE_PLANE, VolumeInfo};
 
-use super::{OfJournal, Verdict};
+use super::{OfJournal, Verdict, basis::InputState};
 use crate::{
     progress::duration,
     report::{bytes, grouped, shape},
@@ -86,6 +86,9 @@ impl Verdict {
     pub(super) fn complaint(&self) -> Option<String> {
         let mut parts = Vec::new();
         if let Some(journal) = &self.journal {
+            if let InputState::Changed(_) = &journal.input {
+                parts.push("the input changed since it was made".into());
+            }
             let altered: usize = journal.reread.iter().map(|(_, r)| r.altered.len()).sum();
             if altered > 0 {
                 parts.push(format!(
@@ -138,6 +141,11 @@ impl Verdict {
             "output": self.place,
             "fine": self.complaint().is_none(),
             "complaint": self.complaint(),
+            "input": self.journal.as_ref().map(|journal| match &journal.input {
+                InputState::AsItWas => json!({ "changed": false }),
+                InputState::Changed(what) => json!({ "changed": true, "what": what }),
+                InputState::Unknown(why) => json!({ "changed": null, "what": why }),
+            }),
             "digests": self.journal.as_ref().map(OfJournal::reread_json),
             "shifted_grid": self.journal.as_ref().map(OfJournal::audit_json),
             "table_as_written": self.table,
@@ -149,6 +157,12 @@ impl Verdict {
 
 impl OfJournal {
     fn text(&self, t: &mut String) {
+        let input = match &self.input {
+            InputState::AsItWas => "as it was when the output was made".to_owned(),
+            InputState::Changed(what) => format!("CHANGED since the output was made: {what}"),
+            InputState::Unknown(why) => format!("not known whether it changed: {why}"),
+        };
+        line(t, "input", &input);
         let sum = |of: fn(&Reread) -> u64| self.reread.iter().map(|(_, r)| of(r)).sum::<u64>();
         let altered = sum(|r| r.altered.len() as u64);
         let (read, seconds) = (sum(|r| r.bytes), self.elapsed.as_secs_f64());

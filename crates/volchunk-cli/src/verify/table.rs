@@ -1,18 +1,21 @@
 //! `verify` of a table: what its chunks found, and whether the table is what was made of that.
 
-use std::{path::Path, time::Instant};
+use std::time::Instant;
 
 use volchunk::{
     Control, Coords, Dtype, Error, ErrorKind, Reread, Result, Spool, VolumeInfo, audit_tables,
     reread_tables,
 };
 
-use super::{Means, OfJournal, SAMPLES, Verdict, journals_of};
+use super::{
+    Means, OfJournal, SAMPLES, Verdict,
+    basis::{InputState, check, prepared},
+    journals_of,
+};
 use crate::{
     args::VerifyArgs,
-    config::{Lengths, Limits},
     journals::Kept,
-    prepare::{Prepared, prepare},
+    prepare::Prepared,
     table::{is_as_written, read_spool},
 };
 
@@ -44,12 +47,12 @@ pub(super) fn verify(args: &VerifyArgs, means: Means<'_>) -> Result<Verdict> {
     let elapsed = started.elapsed();
     // Damage is told even where the job cannot be repeated.
     let prepared = prepared(output, first, means);
+    let input = InputState::of(&prepared, &kept, means)?;
     let axes = match &prepared {
         Ok(prepared) => prepared.source.info().axes.clone(),
         Err(_) => VolumeInfo::new(grid.volume(), Dtype::U8).axes,
     };
-    let audit = match prepared.and_then(|prepared| audit(output, &prepared, &kept, &spools, means))
-    {
+    let audit = match prepared.and_then(|prepared| audit(&prepared, &input, &spools, means)) {
         Err(e) if e.is_cancelled() => return Err(e),
         audit => audit.map(|audit| vec![(0, audit)]).map_err(|e| e.to_string()),
     };
@@ -57,39 +60,20 @@ pub(super) fn verify(args: &VerifyArgs, means: Means<'_>) -> Result<Verdict> {
         place: place.to_string(),
         axis_names: axes.into_iter().map(|a| a.name).collect(),
         chunk: Coords::from_slice(&first.head.chunk),
-        journal: Some(OfJournal { reread: vec![(0, all)], elapsed, audit }),
+        journal: Some(OfJournal { input, reread: vec![(0, all)], elapsed, audit }),
         table: Some(is_as_written(output)?),
         seams: Vec::new(),
         figure: None,
     })
 }
 
-/// The job of `kept`, to be repeated.
-///
-/// # Errors
-/// Why it cannot be: a function of another program, an input that is gone.
-fn prepared(output: &Path, kept: &Kept, means: Means<'_>) -> Result<Prepared> {
-    let mut config = kept.head.job.clone().config()?;
-    config.output = output.to_owned();
-    config.chunk = Some(Lengths::new(kept.head.chunk.clone(), "chunk")?);
-    let limits = Limits { workers: Some(means.workers), ..means.limits };
-    prepare(config, limits)
-}
-
 fn audit(
-    output: &Path,
     prepared: &Prepared,
-    kept: &[Kept],
+    input: &InputState,
     spools: &[Spool],
     means: Means<'_>,
 ) -> Result<volchunk::Audit> {
-    let asked = crate::asked::Asked::of(prepared)?;
-    if let Some(what) = kept.first().and_then(|k| k.head.job.changed(&asked)) {
-        return Err(Error::data(format!("{what} since {} was made", output.display())));
-    }
-    if prepared.selected.mask_source().is_some() {
-        return Err(Error::unsupported("a mask was laid over what was computed"));
-    }
+    check(prepared, input)?;
     let control = Control { cancel: means.cancel, ..Control::default() };
     let spools: Vec<&Spool> = spools.iter().collect();
     let (plan, pipeline) = (&prepared.plan, &prepared.pipeline);

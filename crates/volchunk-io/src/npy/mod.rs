@@ -72,6 +72,10 @@ impl Source for NpySource {
         result
     }
 
+    fn stamp(&self, _: &Region) -> Result<u64> {
+        self.file.stamp()
+    }
+
     fn read_overhead(&self) -> u64 {
         flat::BUFFER + if self.fortran { BLOCK } else { 0 }
     }

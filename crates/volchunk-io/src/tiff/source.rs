@@ -10,11 +10,7 @@ use super::{
     files::Files,
     page::{Chunks, Compression, Layout},
 };
-use crate::{
-    CountedFile,
-    file::{mix, stamp},
-    flat,
-};
+use crate::{CountedFile, file::mix, flat};
 
 /// Rows that cannot be read in place pass through a buffer of about this size.
 const BAND: u64 = 1 << 20;
@@ -326,7 +322,7 @@ impl Source for TiffSource {
 
     fn stamp(&self, region: &Region) -> Result<u64> {
         if self.files.len() == 1 {
-            return Ok(0);
+            return self.files.get(0)?.stamp();
         }
         let leading = self.leading();
         let shape = &region.shape()[..leading];
@@ -341,7 +337,7 @@ impl Source for TiffSource {
             // Planes of one file commonly follow each other.
             match last.replace(file) == Some(file) {
                 true => Ok(hash),
-                false => Ok(mix(hash, stamp(self.files.path(file))?)),
+                false => Ok(mix(hash, self.files.get(file)?.stamp()?)),
             }
         })
     }

@@ -1,6 +1,7 @@
 //! What an array's metadata says of its storage: shape, dtype, storage chunks, codecs, keys.
 
 use std::{
+    fs,
     num::NonZeroU64,
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,7 +14,7 @@ use zarrs::array::{
     codec::api::{BytesToBytesCodecTraits, CodecMetadataOptions},
 };
 
-use crate::npy::dtype_of_code;
+use crate::{file::is_absent, npy::dtype_of_code};
 
 /// How the chunks of one array lie in files and how they are encoded.
 pub(super) struct Layout {
@@ -140,6 +141,18 @@ impl Layout {
                 number /= n;
             }
             self.file(array, &self.key(&place))
+        })
+    }
+
+    /// Bytes that the files of `region` have.
+    ///
+    /// # Errors
+    /// I/O other than that a file is missing.
+    pub(super) fn stored_bytes(&self, array: &Path, region: &Region) -> Result<u64> {
+        self.files(array, region).try_fold(0, |sum, file| match fs::metadata(&file) {
+            Ok(meta) => Ok(sum + meta.len()),
+            Err(e) if is_absent(&e) => Ok(sum),
+            Err(e) => Err(Error::io(format_args!("looking at {}", file.display()), e)),
         })
     }
 

@@ -364,6 +364,10 @@ impl Source for ZarrSource {
         self.layout.files(&self.path, region).try_fold(0, |hash, file| Ok(mix(hash, stamp(&file)?)))
     }
 
+    fn stored_bytes(&self, region: &Region) -> Result<u64> {
+        self.layout.stored_bytes(&self.path, region)
+    }
+
     fn read_overhead(&self) -> u64 {
         let bound = self.layout.encoded_bound();
         let chunk = self.layout.chunk_bytes as u64;

@@ -231,11 +231,7 @@ impl Sink for ZarrSink {
     }
 
     fn stored_bytes(&self, region: &Region) -> Result<u64> {
-        self.layout.files(&self.path, region).try_fold(0, |sum, file| match fs::metadata(&file) {
-            Ok(meta) => Ok(sum + meta.len()),
-            Err(e) if is_absent(&e) => Ok(sum),
-            Err(e) => Err(Error::io(format_args!("looking at {}", file.display()), e)),
-        })
+        self.layout.stored_bytes(&self.path, region)
     }
 
     fn read_back(&self, region: &Region, out: ViewMut<'_>, scratch: &mut Scratch) -> Result<()> {

@@ -188,9 +188,7 @@ def _into_file(work: OpsJob, record: Record, progress: bool) -> None:
     if ops is None:
         ops = work.job(held=0).known_ops({"progress": None, "interrupt": None})
     record.tell(ops)
-    complete, before = record.found()
-    if complete:
-        return
+    before = record.found()
     settled = {} if before is None else {"chunks": work.request.chunks or before[0]}
     job = work.job(ops, held=0, **settled)
     record.settle(job.chunks, None)

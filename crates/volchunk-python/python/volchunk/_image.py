@@ -50,12 +50,13 @@ class Image:
         self.shape: tuple[int, ...] = tuple(image.shape)
         self.dtype: np.dtype[Any] = np.dtype(image.dtype)
 
-    def known(self, version: str | None) -> _native.Known:
+    def known(self, version: str | None, ops: list[str]) -> _native.Known:
         """What tells a later run whether it is the same: the files of a path or a memmap, a digest
-        of an array's voxels. Of anything else only `version` can tell, the user's word."""
+        of an array's voxels. Of anything else only `version` can tell, the user's word. `ops` that
+        are told something of the whole image depend on all of its files."""
         held = self._held
         if isinstance(held, Volume):
-            return _native.Known(self.source, held.path, "path", None, *held._given)
+            return _native.Known(self.source, held.path, "path", None, *held._given, ops)
         if not isinstance(held, np.ndarray):
             how = "unknown" if version is None else "version"
             name = f"a {type(held).__name__}"

@@ -159,9 +159,7 @@ def run_ops(
         record = Record(
             source, output, selection, manner, ops=ops, roi=request.roi, chunks=request.chunks
         )
-        complete, before = record.found()
-        if complete:
-            return open_volume(output.path)
+        before = record.found()
         if before is not None and request.chunks is None:
             settled = {"chunks": before[0]}
     job = work.job(**settled)

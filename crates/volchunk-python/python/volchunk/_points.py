@@ -51,9 +51,7 @@ class Points:
                 chunks=task.chunks,
                 table=True,
             )
-            complete, before = record.found()
-            if complete:
-                return None
+            before = record.found()
             if before is not None:
                 chunks = task.chunks or before[0]
                 # Beside the function's own there are the voxel, and whether they are floats.

@@ -92,13 +92,13 @@ class Record:
         self.native = {
             "path": output.path,
             "table": table,
-            "input": image.known(manner.version),
+            "input": image.known(manner.version, ops),
             "ops": ops,
             "function": function,
             "roi": roi,
             "chunks": chunks,
             "chosen": chunks is not None,
-            "mask": None if mask is None else mask.known(manner.version),
+            "mask": None if mask is None else mask.known(manner.version, []),
             "fill": None if mask is None else selection.fill,
             "skip_empty": selection.skip_empty,
             "manner": manner.native,
@@ -108,9 +108,9 @@ class Record:
         """Takes the ops with what they were told of the whole image."""
         self.native = {**self.native, "ops": ops}
 
-    def found(self) -> tuple[bool, tuple[Any, Any, Any, int] | None]:
-        """Whether the output is complete; of one that is not, what its run settled: chunks, dtype
-        and channels; and the columns of what it found for a table, 0 while that is nothing.
+    def found(self) -> tuple[Any, Any, Any, int] | None:
+        """What an earlier run of the job settled, complete or not: chunks, dtype and channels; and the
+        columns of what it found for a table, 0 while that is nothing. None, where none was.
 
         Raises
         ------

@@ -51,9 +51,7 @@ class Voxels:
         record, chunks = None, task.chunks
         if output.path is not None:
             record = self._record()
-            complete, before = record.found()
-            if complete:
-                return open_volume(output.path)
+            before = record.found()
             if before is not None:
                 chunks = self._go_on(*before[:3])
         job = self._job() if self._direct else self._engine_job(chunks)

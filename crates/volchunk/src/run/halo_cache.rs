@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{footprint::Footprint, todo::Todo};
-use crate::{Buffer, ChunkGrid, Coords, Region, Result, Scratch, Source, ViewMut};
+use crate::{Buffer, ChunkGrid, Coords, Error, Region, Result, Scratch, Source, ViewMut};
 
 /// One source behind the cache.
 pub(super) struct HaloCache<'a> {
@@ -69,6 +69,8 @@ struct Entry {
 struct Held {
     region: Region,
     voxels: Arc<Buffer>,
+    /// Of the storage chunk, just before it was read.
+    stamp: u64,
 }
 
 impl Held {
@@ -209,6 +211,7 @@ impl<'a> HaloCache<'a> {
             let entry = state.entries.entry(key).or_insert_with(|| self.untouched(index));
             if let Some(held) = entry.held.iter().find(|h| h.region.contains(part)).cloned() {
                 drop(state);
+                self.check_stamp(index, held.stamp)?;
                 out.copy_from(&held.voxels.view().part(&part.relative_to(held.region.start())));
                 return Ok(true);
             }
@@ -229,16 +232,27 @@ impl<'a> HaloCache<'a> {
         drop(state);
         let claim = Claim { cache: self, key, reserved };
 
-        let kept = self.read_and_keep(part, &read, &keep, out, scratch)?;
+        let stamp = self.source.stamp(&self.box_of(index))?;
+        let kept = self.read_and_keep((part, stamp), &read, &keep, out, scratch)?;
         self.lock().keep(key, kept);
         drop(claim);
         Ok(true)
     }
 
+    /// Refuses what is held of a storage chunk that is no longer what was read: chunks made of it and
+    /// of what is there now would not fit together.
+    fn check_stamp(&self, index: &[u64], held: u64) -> Result<()> {
+        let place = self.box_of(index);
+        match self.source.stamp(&place)? == held {
+            true => Ok(()),
+            false => Err(Error::data(format!("the input changed while it was read, at {place}"))),
+        }
+    }
+
     /// Reads `read` from the source, copies `part` of it out, and returns the boxes `keep`.
     fn read_and_keep(
         &self,
-        part: &Region,
+        (part, stamp): (&Region, u64),
         read: &Region,
         keep: &[Region],
         mut out: ViewMut<'_>,
@@ -265,18 +279,18 @@ impl<'a> HaloCache<'a> {
         self.source.read(read, buffer.view_mut(), scratch)?;
         out.copy_from(&buffer.view().part(&part.relative_to(read.start())));
         if whole {
-            return Ok(vec![Held { region: read.clone(), voxels: Arc::new(buffer) }]);
+            return Ok(vec![Held { region: read.clone(), voxels: Arc::new(buffer), stamp }]);
         }
-        let kept = keep.iter().map(|k| self.cut(&buffer, read, k)).collect();
+        let kept = keep.iter().map(|k| self.cut((&buffer, stamp), read, k)).collect();
         scratch.give(buffer);
         Ok(kept)
     }
 
     /// A copy of the box `keep` out of `from`, which holds `region`.
-    fn cut(&self, from: &Buffer, region: &Region, keep: &Region) -> Held {
+    fn cut(&self, (from, stamp): (&Buffer, u64), region: &Region, keep: &Region) -> Held {
         let mut buffer = self.lock().memory.take(keep.shape(), from.dtype());
         buffer.view_mut().copy_from(&from.view().part(&keep.relative_to(region.start())));
-        Held { region: keep.clone(), voxels: Arc::new(buffer) }
+        Held { region: keep.clone(), voxels: Arc::new(buffer), stamp }
     }
 
     /// What to read of a storage chunk of which chunk `number` needs `part`, and which boxes of it
@@ -387,8 +401,8 @@ impl<'a> HaloCache<'a> {
         entry.reading = true;
         drop(state);
         let claim = Claim { cache: self, key, reserved: 0 };
-        let strips: Vec<Held> =
-            keep.iter().map(|k| self.cut(&whole.voxels, &whole.region, k)).collect();
+        let from = (&*whole.voxels, whole.stamp);
+        let strips: Vec<Held> = keep.iter().map(|k| self.cut(from, &whole.region, k)).collect();
         drop(whole);
         self.lock().replace(key, strips);
         drop(claim);

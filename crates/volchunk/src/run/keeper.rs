@@ -1,13 +1,13 @@
 //! What a run keeps of its chunks: whether an earlier run's work still stands, and receipts.
 
+use std::{ops::Range, sync::atomic::AtomicBool};
+
 use super::{
     digest::digest,
-    footprint::{Footprint, Visit},
     journal::{Journal, Receipt},
+    look::{Reads, outdated},
 };
-use crate::{Buffer, ErrorKind, Input, Region, Result, Scratch, Sink, Source};
-
-use twox_hash::XxHash3_64;
+use crate::{Buffer, ChunkGrid, Error, ErrorKind, Region, Result, Scratch, Sink};
 
 /// Whether what was committed of a chunk still stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +26,7 @@ pub(super) enum Standing {
 pub(super) struct Keeper<'a> {
     journal: &'a Journal,
     sink: &'a dyn Sink,
-    /// What every chunk reads of each source, and of the mask.
-    reads: Vec<(&'a dyn Source, Footprint)>,
+    reads: Reads<'a>,
     /// Whether what was written is read back.
     check: bool,
     /// Whether that is tables.
@@ -37,31 +36,33 @@ pub(super) struct Keeper<'a> {
 impl<'a> Keeper<'a> {
     pub(super) fn new(
         journal: &'a Journal,
-        sources: &[&'a dyn Source],
-        mask: Option<&'a dyn Source>,
+        reads: Reads<'a>,
         sink: &'a dyn Sink,
-        visits: &[Visit],
         (check, tables): (bool, bool),
     ) -> Self {
-        let reads = visits.iter().filter_map(|visit| match visit.node {
-            Input::Source(i) => Some((sources[i], visit.footprint.clone())),
-            Input::Step { .. } => None,
-        });
-        // Of the mask the core, which is the region of the result, the first visit.
-        let mask = mask.into_iter().zip(visits.iter().map(|visit| visit.footprint.clone()));
-        Self { journal, sink, reads: reads.chain(mask).collect(), check, tables }
+        Self { journal, sink, reads, check, tables }
     }
 
     /// What its input is before a chunk reads it.
     pub(super) fn stamp(&self, index: &[u64]) -> Result<u64> {
-        let mut stamp = 0;
-        for (source, footprint) in &self.reads {
-            for region in footprint.regions(index) {
-                let part = source.stamp(&region)?;
-                stamp = XxHash3_64::oneshot_with_seed(stamp, &part.to_le_bytes());
-            }
+        self.reads.stamp(index)
+    }
+
+    /// Refuses an input that changed while it was read: what was made of it, by the run or those
+    /// before it, would be of no one volume.
+    pub(super) fn settled(
+        &self,
+        grid: &ChunkGrid,
+        chunks: Range<u64>,
+        means: (usize, &AtomicBool),
+    ) -> Result<()> {
+        match outdated(grid, self.journal, &self.reads, chunks, means)? {
+            None => Ok(()),
+            Some((first, count)) => Err(Error::data(format!(
+                "the input changed while it was read: of {count} chunks, the first at {}",
+                grid.core(&grid.index_of(first))
+            ))),
         }
-        Ok(stamp)
     }
 
     /// Whether chunk `number`, at `index` of the grid and `place` of the output, needs no work.

@@ -17,6 +17,7 @@ use super::{
     halo_cache::HaloCache,
     journal::Journal,
     keeper::{Keeper, Standing},
+    look::Reads,
     mask::{Cover, Mask, rows_inside},
     plan::Plan,
     reader::{ChunkReader, caches},
@@ -25,7 +26,7 @@ use super::{
 use crate::{Buffer, Dtype, Error, ErrorKind, Pipeline, Region, Result, Scratch, Sink, Source, os};
 
 /// How a run is watched, and what it does about interruptions and failures.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct RunOptions<'a> {
     /// How it is watched and stopped.
     pub control: Control<'a>,
@@ -48,6 +49,8 @@ pub struct RunOptions<'a> {
     /// gets the ops' result on that constant, without the ops being run on it, wherever that is
     /// exact. The plan must have been made for it.
     pub skip_empty: Option<&'a Buffer>,
+    /// Called when every chunk is written; an error keeps the output from being marked complete.
+    pub last: Option<&'a (dyn Fn() -> Result<()> + Sync)>,
 }
 
 /// What a run did.
@@ -104,7 +107,7 @@ pub fn run(
 ///
 /// # Errors
 /// As [`run`]; where the run keeps going, every chunk that failed; a `part` outside of the grid or
-/// of the journal.
+/// of the journal; where there is a journal, an input that changed while it was read.
 pub fn run_with(
     plan: &Plan,
     pipeline: &Pipeline,
@@ -133,9 +136,8 @@ pub fn run_with(
         caches: caches(plan, &todo, &visits, sources),
         todo: &todo,
         keeper: options.journal.map(|journal| {
-            let mask = options.mask.map(Mask::source);
-            let tables = pipeline.columns().is_some();
-            Keeper::new(journal, sources, mask, sink, &visits, (options.check, tables))
+            let reads = Reads::new(&visits, sources, options.mask);
+            Keeper::new(journal, reads, sink, (options.check, pipeline.columns().is_some()))
         }),
         empty: options
             .skip_empty
@@ -160,6 +162,11 @@ pub fn run_with(
         |scratch, turn| job.chunk(scratch, todo.at(turn)),
     )?;
     job.failed()?;
+    if let Some(keeper) = &job.keeper {
+        let means = (plan.workers, options.control.cancel);
+        keeper.settled(grid, todo.range().clone(), means)?;
+    }
+    options.last.map_or(Ok(()), |last| last())?;
     debug_assert!(job.caches.iter().flatten().all(HaloCache::is_empty));
     if options.part.is_none() {
         sink.finish()?;

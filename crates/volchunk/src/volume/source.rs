@@ -29,14 +29,23 @@ pub trait Source: Send + Sync {
     }
 
     /// Tells whether what `region` is stored in has changed: the same number as before, as long as
-    /// the files behind it keep their sizes and times. 0 where all of the volume is one object,
-    /// whose changes its owner sees.
+    /// the files behind it, as they are read, keep their sizes and times. 0 for memory, whose
+    /// changes its owner sees.
     ///
     /// # Errors
     /// I/O other than that a file is missing.
     fn stamp(&self, region: &Region) -> Result<u64> {
         let _ = region;
         Ok(0)
+    }
+
+    /// Bytes that the files of `region` have, as [`Sink::stored_bytes`] told when it was written. A
+    /// volume that opens, and lies in one file, is all there.
+    ///
+    /// # Errors
+    /// I/O other than that a file is missing.
+    fn stored_bytes(&self, region: &Region) -> Result<u64> {
+        Ok(region.voxels().saturating_mul(self.info().dtype.size() as u64))
     }
 
     /// Bytes read from files so far; 0 for memory.

@@ -1,0 +1,80 @@
+//! Whether a complete output is still what its journals say, by the files' existence, size and time.
+
+use std::{path::Path, sync::atomic::AtomicBool};
+
+use volchunk::{ErrorKind, Looked, Origin, Result, Source, look};
+use volchunk_io::open;
+
+use crate::{config::Target, journals::Kept};
+
+/// What [`standing`] found.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    /// Chunks whose input is another than it was.
+    pub(crate) outdated: u64,
+    /// Chunks that have no receipt, or of which files are missing or of another size.
+    pub(crate) missing: u64,
+    /// The first of all these, and where it is.
+    pub(crate) first: Option<String>,
+}
+
+impl Standing {
+    /// Whether nothing is amiss.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.first.is_none()
+    }
+}
+
+/// A level of an output, which is a folder in it where there are several.
+pub(crate) fn open_level(output: &Path, level: usize, kept: &[Kept]) -> Result<Box<dyn Source>> {
+    match kept.iter().any(|k| k.head.level > 0) {
+        true => open(&output.join(level.to_string())),
+        false => open(output),
+    }
+}
+
+/// Looks at the files of every chunk of a complete output; at those that the first level is computed
+/// from, if there is an `origin`. Of a table these alone: it is one file, which its user may edit.
+///
+/// # Errors
+/// I/O; [`ErrorKind::Cancelled`].
+pub(crate) fn standing(
+    output: &Path,
+    kept: &[Kept],
+    origin: Option<Origin<'_>>,
+    workers: usize,
+    cancel: &AtomicBool,
+) -> Result<Standing> {
+    let mut all = Standing::default();
+    let is_volume = matches!(Target::of_output(output), Ok(Target::Volume(_)));
+    for Kept { head, journal, .. } in kept {
+        let grid = head.grid()?;
+        let result = match is_volume.then(|| open_level(output, head.level, kept)).transpose() {
+            // What cannot be opened is not there.
+            Err(e) if e.kind() == ErrorKind::InvalidData => {
+                let missing = journal.chunks().collect();
+                all.add(&Looked { missing, ..Looked::default() }, head.level, |n| grid.chunk(n));
+                continue;
+            }
+            result => result?,
+        };
+        // A coarser level is computed from the one before, which is looked at itself.
+        let origin = origin.filter(|_| head.level == 0);
+        let found = look(&grid, journal, origin, result.as_deref(), workers, cancel)?;
+        all.add(&found, head.level, |n| grid.chunk(n));
+    }
+    Ok(all)
+}
+
+impl Standing {
+    fn add(&mut self, found: &Looked, level: usize, chunk: impl Fn(u64) -> volchunk::Chunk) {
+        self.outdated += found.outdated.len() as u64;
+        self.missing += found.missing.len() as u64;
+        let first = found.outdated.iter().chain(&found.missing).min();
+        if let (Some(&first), None) = (first, &self.first) {
+            let level = if level > 0 { format!(" of level {level}") } else { String::new() };
+            let chunk = chunk(first);
+            self.first = Some(format!("chunk {:?}{level} at {}", &chunk.index[..], chunk.core));
+        }
+    }
+}
