@@ -298,3 +298,24 @@ def test_two_at_once_are_refused(tmp_path):
 
     volchunk.map_overlap(func, image, out=path, **HOW)
     assert len(other) == 1
+
+
+def test_a_complete_output_is_looked_at(tmp_path):
+    image, path = a_volume(), tmp_path / "o.zarr"
+    array = zarr.create_array(tmp_path / "i.zarr", shape=image.shape, dtype=image.dtype, chunks=(8, 16, 16))
+    array[:] = image
+    volchunk.map_overlap(Recorder(), tmp_path / "i.zarr", out=path, **HOW)
+
+    def again():
+        function = Recorder()
+        got = volchunk.map_overlap(function, tmp_path / "i.zarr", out=path, **HOW)
+        np.testing.assert_array_equal(got, blur(array[:]))
+        return function.seen
+
+    assert again() == []
+    # A part of it is lost; a part of the image is written anew in place.
+    (path / "0" / "c" / "1" / "1" / "1").unlink()
+    assert again() == [(1, 1, 1)]
+    array[16:, 32:, 32:] += 1
+    assert again() == [i for i in np.ndindex(3, 3, 3) if min(i) >= 1]
+    assert again() == []
