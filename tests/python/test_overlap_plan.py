@@ -1,5 +1,6 @@
 """What a plan of a function says is what runs, within the memory that it says."""
 
+import json
 import subprocess
 import sys
 
@@ -46,8 +47,36 @@ def test_a_plan_of_files_is_the_programs(tmp_path, monkeypatch):
             assert ours.replace(f"{tmp_path}/", "") == theirs
     with pytest.raises(ValueError, match="ops is .* and depth"):
         volchunk.plan("in.npy", "gaussian:sigma=2", depth=1)
+    with pytest.raises(ValueError, match="skip_empty is 0; legal with depth: None"):
+        volchunk.plan("in.npy", depth=1, skip_empty=0)
     with pytest.raises(ValueError, match="did you mean 'gaussian'"):
         volchunk.plan("in.npy", "gausian:sigma=2")
+
+
+def test_a_plan_counts_what_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image = a_volume()
+    mask = np.zeros(image.shape, bool)
+    mask[:8, :16, :20] = True
+    np.save("in.npy", image)
+    np.save("mask.npy", mask)
+    arguments = ["in.npy", "out.npy", "--op", "gaussian:sigma=2", "--chunk", "8,16,16", "--json"]
+    arguments += ["--mask", "mask.npy", "--skip-empty", "0", "--memory", "1GB"]
+    program = [sys.executable, "-m", "volchunk", "plan", *arguments]
+    told = json.loads(subprocess.run(program, capture_output=True, text=True, check=True).stdout)
+    plan = volchunk.plan(
+        "in.npy",
+        "gaussian:sigma=2",
+        out="out.npy",
+        chunks=(8, 16, 16),
+        mask="mask.npy",
+        skip_empty=0,
+        memory="1GB",
+    )
+    assert plan["chunks_outside_mask"] == told["chunks_outside_mask"] == 25
+    assert plan["skip_empty"] == told["skip_empty"] == "0"
+    assert "mask.npy: 25 of 27 chunks lie wholly outside" in str(plan)
+    assert volchunk.plan(image, depth=1, chunks=(8, 16, 16), mask=mask)["chunks_outside_mask"] == 25
 
 
 MEASURE = """if True:

@@ -8,7 +8,7 @@ use std::{
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 use volchunk::{
     ArraySink, Axis, Control, Origin, Pipeline, Plan, Region, Report, RunOptions, Scratch, Sink,
-    Spool, View, VolumeInfo, run_with,
+    Spool, View, VolumeInfo, chunks_outside, run_with,
 };
 use volchunk_cli::{BlobRows, PlanReport, PointRows, TableRows, format_name};
 use volchunk_io::Format;
@@ -94,7 +94,8 @@ impl Job {
     }
 
     /// What the run would do and cost, as a dictionary and as text: as `volchunk plan` says it, with
-    /// these names for input, function and output.
+    /// these names for input, function, output and mask, and this text for the value of empty chunks.
+    #[expect(clippy::too_many_arguments, reason = "names of one call from Python")]
     fn report<'py>(
         &self,
         py: Python<'py>,
@@ -102,7 +103,14 @@ impl Job {
         function: Option<String>,
         output: &str,
         roi: bool,
+        mask: Option<&str>,
+        skip_empty: Option<&str>,
+        watch: Watch,
     ) -> PyResult<(Bound<'py, PyAny>, String)> {
+        let outside = self.selected.mask.as_deref().map(|mask| {
+            let (grid, workers) = (&self.plan.grid, self.plan.workers);
+            watch.over(py, |control| chunks_outside(mask, grid, workers, control.cancel))
+        });
         let format = self.path.as_deref().map(Format::of_output).transpose().map_err(to_python)?;
         let report = PlanReport {
             input,
@@ -111,8 +119,8 @@ impl Job {
             output,
             format: format.map_or("in memory", |f| format_name(f, &self.plan.output)),
             roi,
-            mask: None,
-            skip_empty: None,
+            mask: mask.zip(outside.transpose()?),
+            skip_empty,
             plan: &self.plan,
         };
         let values = py.import("json")?.call_method1("loads", (report.json().to_string(),))?;

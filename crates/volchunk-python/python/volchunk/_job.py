@@ -200,6 +200,8 @@ def plan(
     chunks: Chunks = "auto",
     out: Any = None,
     roi: Roi = None,
+    mask: Any = None,
+    skip_empty: float | None = None,
     memory: int | str | None = None,
     workers: int | None = None,
 ) -> Plan:
@@ -214,14 +216,17 @@ def plan(
     depth, boundary, dtype, executor : optional
         Instead of `ops`: those of a `map_overlap`. Without `dtype` results are taken to be float64,
         as `map_overlap` does until the function has told.
-    chunks, out, roi, memory, workers : optional
-        As in `map_overlap`; with a path as `out` the plan is that of writing there.
+    chunks, out, roi, mask, memory, workers : optional
+        As in `map_overlap`; with a path as `out` the plan is that of writing there. A mask is read.
+    skip_empty : float, optional
+        As in `gaussian_filter`; not with `depth`.
 
     Returns
     -------
     Plan
         A dict: "chunks", "chunk", "workers", "memory" (bytes: "peak", "base", "per_worker",
-        "halo_cache", "cap"), "halo_overhead", "needed_bytes", "read_amplification" and more.
+        "halo_cache", "cap"), "halo_overhead", "needed_bytes", "read_amplification",
+        "chunks_outside_mask" and more.
 
     Raises
     ------
@@ -241,8 +246,13 @@ def plan(
     """
     source = Image(image)
     output = Output(out, source)
+    if depth is not None and skip_empty is not None:
+        raise ValueError(
+            f"skip_empty is {skip_empty!r}; legal with depth: None, for functions are always called"
+        )
+    selection = Selection(mask, None, skip_empty)
     asked: dict[str, Any] = {
-        "chunks": chunks, "roi": roi, "memory": memory, "workers": workers
+        "chunks": chunks, "roi": roi, "memory": memory, "workers": workers, "selection": selection
     }
     function = None
     if depth is None:
@@ -260,5 +270,13 @@ def plan(
         held = given.itemsize if output.is_fresh else output.held
         job = request.job(work, path=output.path, unit=output.unit, held=held)
         function = f"a function, depth {', '.join(f'{lo}+{hi}' for lo, hi in reach)}"
-    values, text = job.report(source.name, function, output.name, roi is not None)
+    values, text = job.report(
+        source.name,
+        function,
+        output.name,
+        roi is not None,
+        None if selection.mask is None else selection.mask.name,
+        selection.skip_empty,
+        {"progress": None, "interrupt": None},
+    )
     return Plan(values, text)

@@ -71,7 +71,14 @@ class Job:
     @property
     def origin(self) -> list[int]: ...
     def report(
-        self, input: str, function: str | None, output: str, roi: bool
+        self,
+        input: str,
+        function: str | None,
+        output: str,
+        roi: bool,
+        mask: str | None,
+        skip_empty: str | None,
+        watch: _Watch,
     ) -> tuple[dict[str, Any], str]: ...
     def first(self, manner: Mapping[str, Any], watch: _Watch) -> None: ...
     def visit(self, manner: Mapping[str, Any], watch: _Watch) -> None: ...
