@@ -8,7 +8,7 @@ use volchunk_io::{Part, resume};
 use crate::{
     config::Target,
     prepare::Prepared,
-    table::{self, BlobRows, Written, open_spool},
+    table::{self, BlobRows, Written, open_spool, read_spool},
 };
 
 /// The output itself, or what waits to become it.
@@ -30,6 +30,12 @@ impl Store {
                 Self::Table(Box::new(open_spool(output, part, plan, plan.columns, durable)?))
             }
         })
+    }
+
+    /// What a part of a table found, not to be written any more.
+    pub(crate) fn read(prepared: &Prepared, part: Part) -> Result<Self> {
+        let spool = read_spool(&prepared.config.output, Some(part), &prepared.plan.grid)?;
+        Ok(Self::Table(Box::new(spool)))
     }
 
     pub(crate) fn sink(&self) -> &dyn Sink {

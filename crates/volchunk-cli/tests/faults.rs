@@ -44,6 +44,20 @@ fn parts_may_be_many() {
         call_with_few_files(&dir, &["verify", output]).done();
         assert!(voxels(&dir.path(output)).bytes() == voxels(&dir.path("whole.npy")).bytes());
     }
+    // Tables are a file for each part, all of which are read together.
+    let detect = |output: &str, part: &str| {
+        let ops = ["--min-sigma", "1", "--max-sigma", "2", "--num-sigma", "2", "--threshold", "0"];
+        let part = if part.is_empty() { vec![] } else { vec!["--part", part] };
+        let args =
+            [&["detect", "in.npy", output, "--chunk", "2,8,8", "-q"], &ops[..], &part].concat();
+        call_with_few_files(&dir, &args).done();
+    };
+    detect("whole.csv", "");
+    (0..60).for_each(|k| detect("cells.csv", &format!("{k}/60")));
+    call_with_few_files(&dir, &["finish", "cells.csv"]).done();
+    call_with_few_files(&dir, &["verify", "cells.csv"]).done();
+    let of = |name: &str| fs::read(dir.path(name)).unwrap();
+    assert!(of("cells.csv") == of("whole.csv") && of("cells.csv").len() > 200);
     // What lacks is told in short.
     dir.call(&run("in.npy", "few.npy", &["--part", "0/1000"])).done();
     let error = dir.call(&["finish", "few.npy"]).refused(1, &["1/1000 was not begun", "979 more"]);

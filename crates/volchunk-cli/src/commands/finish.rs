@@ -77,6 +77,11 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
             volchunk::run_with(plan, pipeline, &[&*prepared.source], store.sink(), &options)
                 .map_err(|e| unfinished(e, prepared.config.target, output))?;
         reports.push(report);
+        // Only to be read from here on, and many.
+        if matches!(prepared.config.target, Target::Table(_)) {
+            stores.pop();
+            stores.push(Store::read(&prepared, part)?);
+        }
     }
     complete(&prepared, &stores, cancel)
         .map_err(|e| unfinished(e, prepared.config.target, output))?;

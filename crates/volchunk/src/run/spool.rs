@@ -50,7 +50,8 @@ const TABLE: usize = 32;
 #[derive(Debug)]
 pub struct Spool {
     path: PathBuf,
-    file: File,
+    /// None where it is only read: a job in many parts has many spools, and a process few files.
+    file: Option<File>,
     info: VolumeInfo,
     grid: ChunkGrid,
     durable: bool,
@@ -175,7 +176,7 @@ impl Spool {
         }
         Ok(Self {
             path: path.to_owned(),
-            file,
+            file: writes.then_some(file),
             info,
             grid: grid.clone(),
             durable,
@@ -210,10 +211,13 @@ impl Spool {
         };
         let Some((place, rows)) = found else { return Ok(None) };
         let fail = |e| Error::io(format_args!("reading {}", self.path.display()), e);
+        let opened = self.file.is_none().then(|| File::open(&self.path)).transpose();
+        let opened = opened.map_err(fail)?;
+        let Some(file) = self.file.as_ref().or(opened.as_ref()) else { return Ok(None) };
         let mut head = [0; TABLE];
-        os::read_exact_at(&self.file, &mut head, place - TABLE as u64).map_err(fail)?;
+        os::read_exact_at(file, &mut head, place - TABLE as u64).map_err(fail)?;
         let mut table = Buffer::zeros(&[rows, columns], Dtype::F64);
-        os::read_exact_at(&self.file, table.bytes_mut(), place).map_err(fail)?;
+        os::read_exact_at(file, table.bytes_mut(), place).map_err(fail)?;
         if cfg!(target_endian = "big") {
             table.bytes_mut().chunks_exact_mut(8).for_each(<[u8]>::reverse);
         }
@@ -338,21 +342,25 @@ impl Sink for Spool {
             table.bytes_mut().chunks_exact_mut(8).for_each(<[u8]>::reverse);
         }
         let fail = |e| Error::io(format_args!("writing {}", self.path.display()), e);
+        let Some(file) = &self.file else {
+            let what = format!("{} was opened to be read", self.path.display());
+            return Err(Error::argument(what));
+        };
         // One at a time: what a failed write left, the next one covers.
         let mut state = self.lock();
         // Without rows, columns mean nothing.
         if rows > 0 && state.columns == 0 {
             // Before the rows, which could not be read without.
-            os::write_all_at(&self.file, &head_of(columns), 0).map_err(fail)?;
+            os::write_all_at(file, &head_of(columns), 0).map_err(fail)?;
             state.columns = columns;
         } else if rows > 0 && state.columns != columns {
             return refuse(state.columns);
         }
         let place = state.end + TABLE as u64;
-        os::write_all_at(&self.file, &head, state.end).map_err(fail)?;
-        os::write_all_at(&self.file, table.bytes(), place).map_err(fail)?;
+        os::write_all_at(file, &head, state.end).map_err(fail)?;
+        os::write_all_at(file, table.bytes(), place).map_err(fail)?;
         if self.durable {
-            self.file.sync_data().map_err(fail)?;
+            file.sync_data().map_err(fail)?;
         }
         state.end = place + table.bytes().len() as u64;
         state.tables.insert(number, (place, rows));
