@@ -357,8 +357,8 @@ pub(crate) struct Manner {
     #[arg(long, conflicts_with = "force")]
     pub(crate) check: bool,
     /// Try a chunk that met an I/O error again, up to N times, after a while that doubles
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) retries: u32,
+    #[arg(long, value_name = "N", default_value = "0", allow_hyphen_values = true)]
+    pub(crate) retries: String,
     /// When a chunk fails, go on with the others; list the failed ones, and exit with 1
     #[arg(long)]
     pub(crate) keep_going: bool,

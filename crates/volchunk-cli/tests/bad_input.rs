@@ -41,6 +41,7 @@ fn wrong_usage_is_named() {
         (&["--roi", "a:b,:,:"], &["--roi", "a:b"]),
         (&["--memory", "2 apples"], &["--memory", "apples", "GiB"]),
         (&["--workers", "0"], &["--workers 0", "from 1"]),
+        (&["--retries", "-1"], &["--retries -1", "legal: a number to"]),
         (&["--workers", "-2"], &["--workers -2", "from 1"]),
         (&["--axes", "zy"], &["--axes", "3"]),
         (&["--voxel-size", "0"], &["--voxel-size", "above 0"]),

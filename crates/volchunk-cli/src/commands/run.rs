@@ -39,7 +39,10 @@ impl<'a> Manner<'a> {
         Ok(Self {
             wanted: Wanted { force: args.force, check: args.check, part },
             quiet: args.quiet,
-            retries: args.retries,
+            retries: args.retries.parse().map_err(|_| {
+                let most = u32::MAX;
+                Error::argument(format!("--retries {}: legal: a number to {most}", args.retries))
+            })?,
             keep_going: args.keep_going,
             durable: args.durable == "chunk",
             cancel,
