@@ -30,6 +30,13 @@ OPS = (
     ["downsample:factor=2", "gaussian:sigma=1", "threshold:value=9"], ["subtract:value=9"],
     ["clip:min=1:max=9"], ["transpose:axes="],
 )
+OF_IMAGES = (
+    ["erode:radius=2"], ["tophat:radius=4"], ["median:radius=1"], ["highpass:sigma=8"],
+    ["unsharp:radius=2:amount=0.5"], ["tv:iterations=5"], ["percentile:low=1:high=99"],
+    ["local-percentile:block=32"], ["log:min-sigma=2:max-sigma=4:num-sigma=3:threshold=0.02"],
+    ["dog:min-sigma=2:max-sigma=4:threshold=0.02"],
+)
+"""Of three axes of space alone; the last two make tables."""
 CHUNKS = ("32", "64", "128", None)
 UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -71,11 +78,14 @@ def main(arguments: list[str]) -> int:
             info = json.loads(subprocess.run([options.program, "info", folder / "in.npy", "--json"],
                                              check=True, capture_output=True, text=True).stdout)
             turned = "".join(axis["name"] for axis in info["axes"])[::-1]
-            for ops in OPS:
+            for ops in OPS + (OF_IMAGES if len(shape) == 3 else ()):
                 # Format, chunk and workers go around at different paces.
                 source = ("in.npy", "in.zarr", "in.tif", "shards.zarr")[k % 4]
                 plain = ops and ops[0].startswith("transpose")
-                output = "out.zarr" if plain else ("out.npy", "out.zarr", "out.tif")[k // 2 % 3]
+                if ops and ops[0][:3] in ("log", "dog"):
+                    output = "out.csv"
+                else:
+                    output = "out.zarr" if plain else ("out.npy", "out.zarr", "out.tif")[k // 2 % 3]
                 chunk, workers = CHUNKS[(k + k // 4) % 4], ("1", "2", "4")[(k + k // 3) % 3]
                 k += 1
                 flags = [f for op in ops for f in ("--op", op + turned if plain else op)]

@@ -60,7 +60,7 @@ def search(programs: pathlib.Path, target: str, minutes: float, work: pathlib.Pa
         done = subprocess.run(
             [str(programs / target), str(found), str(HERE / "corpus" / target), str(seeds),
              f"-max_total_time={int(left) + 1}", f"-max_len={LONGEST.get(target, 8192)}",
-             "-timeout=20", "-rss_limit_mb=2048", "-malloc_limit_mb=80", "-print_final_stats=1",
+             "-timeout=60", "-rss_limit_mb=2048", "-malloc_limit_mb=80", "-print_final_stats=1",
              f"-artifact_prefix={work}/failed-{target}-"],
             cwd=work, stderr=subprocess.PIPE, text=True)
         for line in done.stderr.splitlines():

@@ -73,6 +73,8 @@ pub struct Blobs {
     /// difference.
     factors: Vec<f32>,
     scales: usize,
+    /// Peaks per voxel, about the most that there are.
+    density: f64,
     /// The largest f32 that is not above what the user said.
     threshold: f32,
     /// Per axis of the volume.
@@ -159,6 +161,7 @@ impl Blobs {
             filters,
             factors,
             scales: scales.len(),
+            density: scales.density(),
             threshold: if above { rounded.next_down() } else { rounded },
             border: border_of,
             channels,
@@ -399,18 +402,16 @@ impl Op for Blobs {
 }
 
 impl Blobs {
-    /// The most peaks that a region of `shape` can have where no two responses are equal: peaks
-    /// are not neighbours.
+    /// About the most peaks that a region of `shape` has: those of noise. A volume whose responses
+    /// equal each other along an axis may have more.
     fn most_rows(&self, shape: &[u64]) -> u64 {
+        /// The peaks of a small region vary about their mean.
+        const FEW: u64 = 64;
         if self.maximum {
             return 1;
         }
-        let half = |a: usize| match self.zyx.contains(&Some(a)) {
-            true => shape[a].div_ceil(2),
-            false => shape[a],
-        };
-        let voxels = (0..shape.len()).fold(1u64, |n, a| n.saturating_mul(half(a)));
-        voxels.saturating_mul(self.scales.div_ceil(2) as u64)
+        let voxels = shape.iter().fold(1u64, |n, &len| n.saturating_mul(len));
+        ((voxels as f64 * self.density) as u64).saturating_add(FEW)
     }
 
     /// Whether coordinate `at` of axis `a` is one of the channels asked for; so is any of another
@@ -485,5 +486,44 @@ fn check_channels(input: &VolumeInfo, channels: &[u64]) -> Result<Vec<u64>> {
     match channels {
         [] => Err(Error::argument("channel has no value; legal: at least one")),
         _ => Ok(channels.to_vec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use volchunk::{ArraySource, Pipeline, Source};
+
+    use super::*;
+
+    /// Noise, and noise that repeats along an axis, have no more peaks than are counted on.
+    #[test]
+    fn noise_has_no_more_peaks_than_are_counted_on() {
+        for (shape, repeats) in [([48u64, 48, 48], false), ([24, 72, 72], true)] {
+            let plane = shape[1] * shape[2];
+            let mut state = 7u64;
+            let mut values: Vec<u16> = (0..shape[0] * plane)
+                .map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    (state >> 48) as u16
+                })
+                .collect();
+            if repeats {
+                let first = values[..plane as usize].to_vec();
+                values.chunks_mut(plane as usize).for_each(|p| p.copy_from_slice(&first));
+            }
+            let volume = Buffer::from_slice(&shape, &values);
+            let source = ArraySource::new(volume.view());
+            for (sigma, scales) in [(1.0, 1), (2.0, 1), (1.0, 4)] {
+                let scales = Scales::linear(&[sigma; 3], &[sigma + 1.0; 3], scales).unwrap();
+                let op = Blobs::new(source.info().clone(), &scales, 0.0, &[0; 3], None).unwrap();
+                let most = op.most_rows(&shape);
+                let op = Box::new(op) as _;
+                let pipeline = Pipeline::chain(source.info().clone(), [op]).unwrap();
+                let table =
+                    pipeline.compute(&[&source], &Region::whole(shape), &mut Scratch::new());
+                let rows = table.unwrap().shape()[0];
+                assert!(rows <= most && rows * 20 > most, "{rows} of {most}: {sigma} {repeats}");
+            }
+        }
     }
 }

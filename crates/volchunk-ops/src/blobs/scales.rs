@@ -101,6 +101,32 @@ impl Scales {
         &self.sigmas
     }
 
+    /// Peaks per voxel, about the most that there are over all scales.
+    ///
+    /// White noise behind a Laplacian of Gaussian has `OF_NOISE` / σ^d maxima a voxel in d dimensions.
+    /// Taken are four times as many, or a fifth more than in one dimension less, for images that repeat
+    /// along an axis. Voxels that are no neighbours are one in 2^d at most, and such scales
+    /// every second one.
+    pub(super) fn density(&self) -> f64 {
+        /// In one, two, three dimensions. Source: Rice (1945) for one, Longuet-Higgins (1957) for two,
+        /// Bardeen, Bond, Kaiser and Szalay (1986) for three, with the moments of k⁴ exp(−k²σ²).
+        const OF_NOISE: [f64; 3] = [0.298, 0.092, 0.0294];
+        let apart = |dimensions: usize| 0.5f64.powi(dimensions as i32);
+        let of_scale = |k: usize| {
+            let mut sigmas = self.sigmas(k).to_vec();
+            sigmas.sort_by(|a, b| b.total_cmp(a));
+            let d = sigmas.len();
+            let noise = |d: usize, sigmas: &[f64]| {
+                let one = OF_NOISE.get(d.wrapping_sub(1)).copied().unwrap_or(1.0);
+                one / sigmas.iter().product::<f64>()
+            };
+            let repeats = noise(d - 1, &sigmas[1..]);
+            (4.0 * noise(d, &sigmas)).max(1.2 * repeats).min(apart(d))
+        };
+        let sum: f64 = (0..self.len()).map(of_scale).sum();
+        sum.min(apart(self.sigmas(0).len()) * self.len().div_ceil(2) as f64)
+    }
+
     /// The ratio between successive filters, if they are for the difference of Gaussians.
     pub(super) fn ratio(&self) -> Option<f64> {
         self.ratio

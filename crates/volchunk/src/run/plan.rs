@@ -2,7 +2,7 @@
 
 use super::{
     auto_chunk,
-    footprint::{Footprint, Visit, visits},
+    footprint::{AxisFootprint, Footprint, Visit, visits},
     mask::check_shape,
 };
 use crate::{
@@ -309,10 +309,11 @@ fn check_lengths(pipeline: &Pipeline, visits: &[Visit]) -> Result<()> {
     Ok(())
 }
 
-/// What a process grows by beyond what the plan counts: tables, the allocator's slack; and for each
-/// worker its stack and its arena. With 12 MiB in all, runs on 1 to 4 workers left 2.9 MiB at least.
+/// What a process grows by beyond what the plan counts: its own code, tables, the allocator's slack; and
+/// for each worker its stack and its arena. Of the 256 runs on 1 to 4 workers of benches/peak.py none
+/// left less than 2.7 MiB of it.
 fn growth(workers: usize) -> u64 {
-    (11 << 20) + (workers as u64).saturating_mul(512 << 10)
+    (7 << 20) + (workers as u64).saturating_mul(512 << 10)
 }
 
 /// The same pipeline with the whole region as one chunk.
@@ -384,7 +385,11 @@ fn peak(request: &PlanRequest<'_>, visits: &[Visit], at: usize) -> u64 {
         most = most.max(held.saturating_add(gathered).saturating_add(peak(request, visits, input)));
         held = held.saturating_add(result);
     }
-    let outputs: u64 = op.outputs().iter().map(|p| bytes(&largest, &p.info)).sum();
+    // A table is the op's own, and counted with what else it holds.
+    let outputs: u64 = match op.columns() {
+        Some(_) => 0,
+        None => op.outputs().iter().map(|p| bytes(&largest, &p.info)).sum(),
+    };
     most.max(held.saturating_add(outputs).saturating_add(op.scratch_bytes(&largest)))
 }
 
@@ -403,8 +408,12 @@ fn mask_bytes(mask: &dyn Source, core: &[u64]) -> (u64, u64) {
     (held, held.saturating_add(decoded).saturating_add(mask.read_overhead()))
 }
 
-/// Bytes that the halo cache may hold: two layers of storage chunks are all that pending chunks
-/// can still need, and beyond a bound it is cheaper to decode again than to hold more.
+/// Of the bytes set aside for the halo cache all but one in so many hold voxels: the pieces that it keeps
+/// and frees are of many lengths, and leave holes in the allocator's memory.
+pub(super) const HELD: u64 = 7;
+
+/// Bytes that the halo cache may hold: what pending chunks can still need, and beyond a bound it is
+/// cheaper to decode again than to hold more.
 fn halo_cache_bytes(request: &PlanRequest<'_>, visits: &[Visit]) -> u64 {
     const BOUND: u64 = 32 << 20;
     let mut wanted = 0u64;
@@ -417,31 +426,48 @@ fn halo_cache_bytes(request: &PlanRequest<'_>, visits: &[Visit]) -> u64 {
             continue;
         }
         let decoded = bytes(&storage.chunk, info);
-        let slowest = visit.footprint.axes.iter().position(|a| a.driver == Some(0));
-        let layer: u64 = (0..info.ndim())
-            .map(|a| {
-                let span = match slowest {
-                    Some(s) if s == a => visit.footprint.axes[a].longest() + storage.chunk[a],
-                    _ => info.shape[a],
-                };
-                span.min(info.shape[a]).div_ceil(storage.chunk[a])
-            })
-            .fold(decoded, u64::saturating_mul);
+        let layer = pending(&visit.footprint, &storage.chunk);
+        let layer = layer.saturating_mul(decoded);
         wanted = wanted.saturating_add(layer.min(BOUND.max(9 * decoded)));
     }
-    wanted
+    wanted.saturating_add(wanted / (HELD - 1))
+}
+
+/// Storage chunks of shape `unit` that some chunk has read, and another one will. Chunks come in C order,
+/// so along the slowest axis on which chunks share them it is those about the place that has been
+/// reached, along the axes before it those of one chunk, and along the axes behind it all.
+fn pending(footprint: &Footprint, unit: &[u64]) -> u64 {
+    let mut axes: Vec<usize> = (0..unit.len()).collect();
+    axes.sort_by_key(|&a| footprint.axes[a].driver);
+    let mut behind = false;
+    let counts = axes.into_iter().map(|a| {
+        let (axis, unit) = (&footprint.axes[a], unit[a]);
+        let span = |r: &std::ops::Range<u64>| r.end.div_ceil(unit) - r.start / unit;
+        let of_one = axis.ranges.iter().map(|r| r.iter().map(span).sum::<u64>()).max().unwrap_or(0);
+        let ends = axis.ranges.iter().flatten().map(|r| r.end).max().unwrap_or(0);
+        let starts = axis.ranges.iter().flatten().map(|r| r.start).min().unwrap_or(0);
+        let (all, shares) = (span(&(starts..ends)), shares(axis, unit));
+        let some = if shares { of_one + 1 } else { of_one };
+        let span = if behind { all } else { some.min(all) };
+        behind |= shares;
+        span
+    });
+    counts.fold(1, u64::saturating_mul)
 }
 
 /// Whether some storage chunk is read by more than one chunk.
 pub(super) fn is_shared(footprint: &Footprint, storage: &StorageGrid) -> bool {
-    footprint.axes.iter().zip(&storage.chunk).any(|(axis, &unit)| {
-        let mut last = None;
-        axis.ranges.iter().any(|ranges| {
-            let first = ranges.iter().map(|r| r.start / unit).min();
-            let shares = first.is_some() && last >= first;
-            last = last.max(ranges.iter().map(|r| (r.end.max(1) - 1) / unit).max());
-            shares
-        })
+    footprint.axes.iter().zip(&storage.chunk).any(|(axis, &unit)| shares(axis, unit))
+}
+
+/// Whether chunks share a storage chunk of that length along an axis.
+fn shares(axis: &AxisFootprint, unit: u64) -> bool {
+    let mut last = None;
+    axis.ranges.iter().any(|ranges| {
+        let first = ranges.iter().map(|r| r.start / unit).min();
+        let shares = first.is_some() && last >= first;
+        last = last.max(ranges.iter().map(|r| (r.end.max(1) - 1) / unit).max());
+        shares
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{
     footprint::Visit,
     halo_cache::HaloCache,
-    plan::{Plan, stored_span},
+    plan::{HELD, Plan, stored_span},
     todo::Todo,
 };
 use crate::{Input, Region, Result, Scratch, Source, View, ViewMut, op::Reader};
@@ -17,7 +17,8 @@ pub(super) fn caches<'a>(
     visits: &[Visit],
     sources: &[&'a dyn Source],
 ) -> Vec<Option<HaloCache<'a>>> {
-    let share = plan.memory.halo_cache / sources.len().max(1) as u64;
+    let voxels = plan.memory.halo_cache - plan.memory.halo_cache / HELD;
+    let share = voxels / sources.len().max(1) as u64;
     (0..sources.len())
         .map(|i| {
             let mut reads = visits.iter().filter(|v| v.node == Input::Source(i));

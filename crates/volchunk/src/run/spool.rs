@@ -329,18 +329,27 @@ impl Sink for Spool {
         if data.dtype() != Dtype::F64 {
             return refuse(columns);
         }
-        let mut table = Buffer::zeros(&[rows, columns], Dtype::F64);
-        table.view_mut().copy_from(&data);
+        // As it is, where it lies as it goes into the file: tables may be large.
+        let mut copy = None;
+        let bytes = match data.as_contiguous() {
+            Some(bytes) if cfg!(target_endian = "little") => bytes,
+            _ => {
+                let copy = copy.insert(Buffer::zeros(&[rows, columns], Dtype::F64));
+                copy.view_mut().copy_from(&data);
+                if cfg!(target_endian = "big") {
+                    copy.bytes_mut().chunks_exact_mut(8).for_each(<[u8]>::reverse);
+                }
+                copy.bytes()
+            }
+        };
         let number = self.number_at(region);
         let mut head = [0; TABLE];
-        for (k, word) in [number, rows, digest(&table)].into_iter().enumerate() {
+        // The digest of voxels that lie like this.
+        for (k, word) in [number, rows, XxHash3_64::oneshot(bytes)].into_iter().enumerate() {
             head[8 * k..8 * k + 8].copy_from_slice(&word.to_le_bytes());
         }
         let sum = check(&head);
         head[24..].copy_from_slice(&sum.to_le_bytes());
-        if cfg!(target_endian = "big") {
-            table.bytes_mut().chunks_exact_mut(8).for_each(<[u8]>::reverse);
-        }
         let fail = |e| Error::io(format_args!("writing {}", self.path.display()), e);
         let Some(file) = &self.file else {
             let what = format!("{} was opened to be read", self.path.display());
@@ -358,11 +367,11 @@ impl Sink for Spool {
         }
         let place = state.end + TABLE as u64;
         os::write_all_at(file, &head, state.end).map_err(fail)?;
-        os::write_all_at(file, table.bytes(), place).map_err(fail)?;
+        os::write_all_at(file, bytes, place).map_err(fail)?;
         if self.durable {
             file.sync_data().map_err(fail)?;
         }
-        state.end = place + table.bytes().len() as u64;
+        state.end = place + bytes.len() as u64;
         state.tables.insert(number, (place, rows));
         Ok(())
     }
