@@ -1,8 +1,9 @@
 //! What keeping promises costs: the journal beside a run without one, `reread` beside decoding
 //! alone, the halo cache beside decoding every neighbour.
 //!
-//! `cargo bench -p volchunk-cli --bench promises [-- SIZE]` prints `bench,case,metric,value,unit`
-//! lines; a volume of SIZE³ uint16 (512 if not given), Zarr to Zarr, two workers.
+//! `cargo bench -p volchunk-cli --bench promises [-- SIZE [verify]]` prints
+//! `bench,case,metric,value,unit` lines; a volume of SIZE³ uint16 (512 if not given), Zarr to Zarr, two
+//! workers. With `verify`, that alone is measured.
 
 use std::{env, fs, path::Path, process::Command, sync::atomic::AtomicBool, time::Instant};
 
@@ -105,7 +106,8 @@ fn main() -> Result<()> {
     let source = open(&at("in.zarr"))?;
     let pipeline = bind_chain(&[OpSpec::parse("gaussian:sigma=2")?], source.info().clone())?;
     let job = Job { folder: folder.path(), source: &*source, pipeline: &pipeline };
-    for chunk in [STORED.map(|n| n.min(size)), [64.min(size); 3]] {
+    let all = !env::args().any(|a| a == "verify");
+    for chunk in [STORED.map(|n| n.min(size)), [64.min(size); 3]].into_iter().filter(|_| all) {
         let plan = planned(&pipeline, source.read_overhead(), &chunk)?;
         let case = format!("gaussian sigma 2 {size}^3 in {} chunks", plan.grid.len());
         journal_cost(&job, &plan, &case)?;
