@@ -29,6 +29,9 @@ pub struct Fingerprint {
     bytes: u64,
     /// Nanoseconds since 1970.
     newest: u64,
+    /// The same of the folders of a Zarr: something came or went there.
+    #[serde(default)]
+    folders: u64,
     /// Whether each of its files holds a part of it: planes in a folder.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     planes: bool,
@@ -88,23 +91,41 @@ impl Fingerprint {
         Ok(Self { whole: Some(whole), ..self })
     }
 
-    /// Whether it has the stamp of all of the volume.
-    pub(crate) fn is_of_whole(&self) -> bool {
-        self.whole.is_some()
-    }
-
     /// Whether it is that of the volume that `other` is of. Where there are `receipts`, these tell of
     /// parts that have files of their own.
     pub(crate) fn agrees(&self, other: &Self, receipts: bool) -> bool {
-        let alike = self.whole.is_none() || other.whole.is_none() || self.whole == other.whole;
         let bare = |print: &Self| {
-            let mut bare = Self { whole: None, ..print.clone() };
+            let mut bare = print.clone();
+            if receipts {
+                bare.folders = 0;
+            }
             if print.planes && receipts {
                 (bare.bytes, bare.newest) = (0, 0);
             }
             bare
         };
-        alike && bare(self) == bare(other)
+        bare(self) == bare(other)
+    }
+
+    /// Refuses the volume that it was taken of, called `what`, if it is another now. Of parts that have
+    /// files of their own, receipts tell; of what no path names, its owner.
+    ///
+    /// # Errors
+    /// It changed, and which it is; I/O.
+    pub fn check(&self, what: &str, path: &Path, source: &dyn Source) -> Result<()> {
+        if !matches!(self.content, None | Some(Content::Layout(_))) {
+            return Ok(());
+        }
+        let mut is = Self { content: self.content.clone(), ..Self::of(path, source.info())? };
+        if self.whole.is_some() {
+            is = is.of_whole(source)?;
+        }
+        match self.agrees(&is, true) {
+            true => Ok(()),
+            false => {
+                Err(Error::data(format!("the {what} {} changed while it was read", path.display())))
+            }
+        }
     }
 
     /// Whether it is that of what a path names.
@@ -123,6 +144,7 @@ impl Fingerprint {
             files: 0,
             bytes: 0,
             newest: 0,
+            folders: 0,
             planes: false,
             whole: None,
             content,
@@ -161,22 +183,21 @@ impl Fingerprint {
                 self.file(&meta);
             }
         }
-        self.time(meta);
+        self.folders = self.folders.max(nanoseconds(meta));
         self.files > files
     }
 
     fn file(&mut self, meta: &Metadata) {
         self.files += 1;
         self.bytes = self.bytes.saturating_add(meta.len());
-        self.time(meta);
+        self.newest = self.newest.max(nanoseconds(meta));
     }
+}
 
-    /// Where a file system keeps no times, sizes have to do.
-    fn time(&mut self, meta: &Metadata) {
-        let since = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-        let nanoseconds = since.and_then(|t| u64::try_from(t.as_nanos()).ok());
-        self.newest = self.newest.max(nanoseconds.unwrap_or(0));
-    }
+/// Where a file system keeps no times, sizes have to do.
+fn nanoseconds(meta: &Metadata) -> u64 {
+    let since = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+    since.and_then(|t| u64::try_from(t.as_nanos()).ok()).unwrap_or(0)
 }
 
 fn description(info: &VolumeInfo) -> String {

@@ -70,19 +70,15 @@ pub(crate) fn check_places(config: &Config) -> Result<()> {
 pub(crate) fn prepare(config: Config, limits: Limits) -> Result<Prepared> {
     check_places(&config)?;
     let source = open_input(&config.input, &config.description)?;
-    let by_all = config.ops.iter().any(OpSpec::needs_pass);
-    let fingerprint = fingerprint(&config.input, &*source, by_all)?;
+    let mut fingerprint = Fingerprint::of(&config.input, source.info())?;
+    if config.ops.iter().any(OpSpec::depends_on_whole) {
+        fingerprint = fingerprint.of_whole(&*source)?;
+    }
     let pipeline = bind_chain(&config.ops, source.info().clone())?;
     check_target(&config, &pipeline)?;
     let selected = Selected::open(&config.selection, &pipeline)?;
     let plan = plan_for(&config, &pipeline, source.read_overhead(), &selected, limits)?;
     Ok(Prepared { config, source, pipeline, selected, plan, fingerprint })
-}
-
-/// What the volume at `path` is now, whose every voxel may count, `by_all`.
-fn fingerprint(path: &Path, source: &dyn Source, by_all: bool) -> Result<Fingerprint> {
-    let print = Fingerprint::of(path, source.info())?;
-    if by_all { print.of_whole(source) } else { Ok(print) }
 }
 
 /// Refuses a table where voxels are made, and the other way round.
@@ -151,22 +147,12 @@ impl Prepared {
     /// Refuses an input, or a mask, that is not what it was when the job was prepared. Of what has files
     /// of its own for its parts, receipts tell.
     pub(crate) fn check_input(&self) -> Result<()> {
-        let (path, was) = (&self.config.input, &self.fingerprint);
-        let is = fingerprint(path, &*self.source, was.is_of_whole())?;
-        let mask = self.config.selection.mask.as_deref().zip(self.selected.mask_source());
-        let mask = mask.map(|(path, source)| Ok((path, fingerprint(path, source, false)?)));
-        let mask = mask.transpose()?;
-        let masks = mask.iter().zip(self.selected.fingerprint());
-        let masks = masks.map(|((path, is), was)| ("mask", *path, was, is));
-        for (what, path, was, is) in [("input", &**path, was, &is)].into_iter().chain(masks) {
-            if !was.agrees(is, true) {
-                return Err(Error::data(format!(
-                    "the {what} {} changed while it was read",
-                    path.display()
-                )));
-            }
+        self.fingerprint.check("input", &self.config.input, &*self.source)?;
+        let path = self.config.selection.mask.as_deref();
+        match path.zip(self.selected.mask_source()).zip(self.selected.fingerprint()) {
+            Some(((path, source), print)) => print.check("mask", path, source),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Divides the result as `job`, an earlier run of the same, did.

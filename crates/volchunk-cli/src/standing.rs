@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::atomic::AtomicBool};
 
-use volchunk::{ErrorKind, Looked, Origin, Result, Source, look};
+use volchunk::{Looked, Origin, Result, Source, look};
 use volchunk_io::open;
 
 use crate::{config::Target, journals::Kept};
@@ -10,8 +10,6 @@ use crate::{config::Target, journals::Kept};
 /// What [`standing`] found.
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
-    /// Chunks whose input is another than it was.
-    pub(crate) outdated: u64,
     /// Chunks that have no receipt, or of which files are missing or of another size.
     pub(crate) missing: u64,
     /// The first of all these, and where it is.
@@ -37,7 +35,7 @@ pub(crate) fn open_level(output: &Path, level: usize, kept: &[Kept]) -> Result<B
 /// from, if there is an `origin`. Of a table these alone: it is one file, which its user may edit.
 ///
 /// # Errors
-/// I/O; [`ErrorKind::Cancelled`].
+/// I/O; [`Cancelled`](volchunk::ErrorKind::Cancelled).
 pub(crate) fn standing(
     output: &Path,
     kept: &[Kept],
@@ -47,28 +45,27 @@ pub(crate) fn standing(
 ) -> Result<Standing> {
     let mut all = Standing::default();
     let is_volume = matches!(Target::of_output(output), Ok(Target::Volume(_)));
-    for Kept { head, journal, .. } in kept {
-        let grid = head.grid()?;
-        let result = match is_volume.then(|| open_level(output, head.level, kept)).transpose() {
-            // What cannot be opened is not there.
-            Err(e) if e.kind() == ErrorKind::InvalidData => {
-                let missing = journal.chunks().collect();
-                all.add(&Looked { missing, ..Looked::default() }, head.level, |n| grid.chunk(n));
-                continue;
-            }
-            result => result?,
-        };
+    for parts in kept.chunk_by(|a, b| a.head.level == b.head.level) {
+        let level = parts[0].head.level;
+        let result = is_volume.then(|| open_level(output, level, kept));
         // A coarser level is computed from the one before, which is looked at itself.
-        let origin = origin.filter(|_| head.level == 0);
-        let found = look(&grid, journal, origin, result.as_deref(), workers, cancel)?;
-        all.add(&found, head.level, |n| grid.chunk(n));
+        let origin = origin.filter(|_| level == 0);
+        for Kept { head, journal, .. } in parts {
+            let grid = head.grid()?;
+            let found = match &result {
+                // What cannot be opened is not there.
+                Some(Err(_)) => Looked { missing: journal.chunks().collect(), ..Looked::default() },
+                Some(Ok(result)) => look(&grid, journal, origin, Some(&**result), workers, cancel)?,
+                None => look(&grid, journal, origin, None, workers, cancel)?,
+            };
+            all.add(&found, level, |n| grid.chunk(n));
+        }
     }
     Ok(all)
 }
 
 impl Standing {
     fn add(&mut self, found: &Looked, level: usize, chunk: impl Fn(u64) -> volchunk::Chunk) {
-        self.outdated += found.outdated.len() as u64;
         self.missing += found.missing.len() as u64;
         let first = found.outdated.iter().chain(&found.missing).min();
         if let (Some(&first), None) = (first, &self.first) {

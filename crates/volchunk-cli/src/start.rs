@@ -93,34 +93,35 @@ pub(crate) fn begin_asked(
     cancel: &AtomicBool,
 ) -> Result<Option<Begun>> {
     let output = &asked.output;
-    // What is to be gone on with, none if that is nothing; None: nothing is to be done.
-    let to_do = || {
-        Ok(match start(asked, wanted)? {
-            Start::Anew => Some(Vec::new()),
-            Start::Resume(kept) => Some(kept),
-            Start::Complete(_, kept)
-                if standing(output, &kept, Some(origin), workers, cancel)?.is_sound() =>
-            {
-                None
+    // What is complete, and is no more what its journals say, is gone on with.
+    let to_do = || match start(asked, wanted)? {
+        Start::Complete(job, kept) => {
+            if standing(output, &kept, Some(origin), workers, cancel)?.is_sound() {
+                return Ok(Start::Complete(job, kept));
             }
-            Start::Complete(_, kept) => match hindrance(asked, &kept, wanted.part) {
-                Some(what) => return Err(refusal(asked, &what)),
-                None => Some(kept),
-            },
-        })
+            match hindrance(asked, &kept, wanted.part, "complete, but no more as it was made") {
+                Some(what) => Err(refusal(asked, &what)),
+                None => Ok(Start::Resume(kept)),
+            }
+        }
+        start => Ok(start),
     };
     // Looked at first, so that nothing is touched where nothing is to be done.
-    if to_do()?.is_none() {
+    if matches!(to_do()?, Start::Complete(..)) {
         return Ok(None);
     }
     // A part holds the whole only while it prepares.
     let patience = Duration::from_secs(if wanted.part.is_some() { 10 } else { 0 });
     let whole = OutputLock::take(output, patience)?;
     // And again: it may have been finished while we came.
-    let Some(kept) = to_do()? else { return Ok(None) };
-    if kept.is_empty() {
-        remove_output(output)?;
-    }
+    let kept = match to_do()? {
+        Start::Complete(..) => return Ok(None),
+        Start::Anew => {
+            remove_output(output)?;
+            Vec::new()
+        }
+        Start::Resume(kept) => kept,
+    };
     let part = wanted.part.map(|part| OutputLock::take_part(output, part)).transpose()?;
     let job = kept.first().map(|first| first.head.job.clone());
     let levels = kept.into_iter().filter(|k| k.part.is_none()).map(|k| k.head).collect();
@@ -153,7 +154,7 @@ pub(crate) fn start(asked: &Asked, wanted: Wanted) -> Result<Start> {
             if kept.is_empty() {
                 return refuse("is there, unfinished, and has no journal to go on by".into());
             }
-            match hindrance(asked, &kept, wanted.part) {
+            match hindrance(asked, &kept, wanted.part, "unfinished") {
                 Some(what) => refuse(what),
                 None => Ok(Start::Resume(kept)),
             }
@@ -168,7 +169,7 @@ pub(crate) fn start(asked: &Asked, wanted: Wanted) -> Result<Start> {
                 return refuse(format!("is there, complete, but another job made it: {differs}"));
             }
             let kept = journals()?;
-            if let Some(what) = job.changed(asked, !kept.is_empty()) {
+            if let Some(what) = job.changed(asked, covers(&kept)?) {
                 return refuse(format!("is there, complete, but {what} since it was made"));
             }
             if !wanted.check {
@@ -176,7 +177,7 @@ pub(crate) fn start(asked: &Asked, wanted: Wanted) -> Result<Start> {
             }
             match kept.is_empty() {
                 true => refuse("is there, complete, and has no journal to check it by".into()),
-                false => match hindrance(asked, &kept, wanted.part) {
+                false => match hindrance(asked, &kept, wanted.part, "complete") {
                     Some(what) => refuse(what),
                     None => Ok(Start::Resume(kept)),
                 },
@@ -192,8 +193,21 @@ fn refusal(asked: &Asked, what: &str) -> Error {
     Error::new(ErrorKind::Exists, message)
 }
 
-/// Why a run of what is asked for cannot go on by the journals `kept`; None if it can.
-pub(crate) fn hindrance(asked: &Asked, kept: &[Kept], part: Option<Part>) -> Option<String> {
+/// Whether there are journals of all chunks of the finest level.
+fn covers(kept: &[Kept]) -> Result<bool> {
+    let Some(first) = kept.first() else { return Ok(false) };
+    let finest = kept.iter().filter(|k| k.head.level == 0).map(|k| k.journal.chunks());
+    Ok(finest.map(|chunks| chunks.end - chunks.start).sum::<u64>() == first.head.grid()?.len())
+}
+
+/// Why a run of what is asked for cannot go on by the journals `kept` of an output in this `state`; None
+/// if it can.
+pub(crate) fn hindrance(
+    asked: &Asked,
+    kept: &[Kept],
+    part: Option<Part>,
+    state: &str,
+) -> Option<String> {
     let of = kept.first().and_then(|k| k.part).map(|part| part.of);
     if several_divisions(kept) {
         return Some("has journals of several divisions into parts".into());
@@ -228,10 +242,10 @@ pub(crate) fn hindrance(asked: &Asked, kept: &[Kept], part: Option<Part>) -> Opt
         }
         if !differs.is_empty() {
             let differs = differs.join("; ");
-            return Some(format!("is there, unfinished, and another job's: {differs}"));
+            return Some(format!("is there, {state}, and another job's: {differs}"));
         }
         if let Some(what) = head.job.changed(asked, true) {
-            return Some(format!("is there, unfinished, but {what} since it was begun"));
+            return Some(format!("is there, {state}, and {what} since it was begun"));
         }
     }
     None

@@ -6,7 +6,12 @@
 
 mod util;
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use util::{Dir, Outcome, voxels};
 
@@ -64,6 +69,46 @@ fn parts_may_be_many() {
     assert!(error.stderr.len() < 2000);
     dir.call(&run("in.npy", "bad.npy", &["--part", "0/1000000000000"]))
         .refused(2, &["--part 0/1000000000000", "n <= 100000"]);
+}
+
+/// A file, or a plane, that another takes the place of while a run reads it.
+#[test]
+fn an_input_that_is_replaced_under_a_run_is_told() {
+    let dir = Dir::new();
+    dir.volume("in.npy", &[24, 96, 96]);
+    dir.volume("other.npy", &[24, 96, 96]);
+    fs::create_dir(dir.path("planes")).unwrap();
+    for z in 0..24 {
+        let (roi, plane) = (format!("{z}:{},:,:", z + 1), format!("planes/{z:02}.tif"));
+        dir.call(&["run", "in.npy", &plane, "--roi", &roi, "-q"]).done();
+        fs::remove_dir_all(dir.path(&format!("{plane}.volchunk"))).unwrap();
+    }
+    fs::copy(dir.path("planes/03.tif"), dir.path("other.tif")).unwrap();
+    let cases = [
+        ("in.npy", "in.npy", "other.npy", "a.zarr"),
+        ("planes", "planes/00.tif", "other.tif", "b.zarr"),
+    ];
+    for (input, replaced, by, output) in cases {
+        let args = ["run", input, output, "--op", "median:radius=4", "--chunk", "4,16,16"];
+        let args = [&args[..], &["--workers", "1", "-q"]].concat();
+        let mut command = dir.command(&args);
+        let child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // Once the first chunks are done.
+        let until = Instant::now() + Duration::from_secs(60);
+        let done = || {
+            let found = dir.call(&["status", output, "--json"]).stdout;
+            let found: Option<serde_json::Value> = serde_json::from_str(&found).ok();
+            found.and_then(|found| found["done"].as_u64()).unwrap_or(0)
+        };
+        while done() < 3 {
+            assert!(Instant::now() < until);
+        }
+        fs::rename(dir.path(by), dir.path(replaced)).unwrap();
+        let outcome = Outcome::of(child.wait_with_output().unwrap());
+        outcome.refused(1, &["changed while it was read", "is unfinished"]);
+        let status = dir.call(&["status", output]).done().stdout;
+        assert!(status.contains("unfinished"), "{status}");
+    }
 }
 
 /// A file system that was mounted anew without the right to write, as after an error of its disk.

@@ -431,9 +431,9 @@ fn a_complete_output_is_looked_at() {
         // A storage chunk of the input, rewritten in place.
         let (target, good) = (stored(&dir, "2/2/2"), fs::read(stored(&dir, "2/2/2")).unwrap());
         fs::write(&target, fs::read(stored(&dir, "0/1/1")).unwrap()).unwrap();
-        let found = dir.call(&["verify", output]).refused(1, &["the input changed since"]);
+        let found = dir.call(&["verify", output]).refused(1, &["the input of 8 chunks changed"]);
         let says =
-            "CHANGED since the output was made: that of 8 chunks changed, the first [1, 1, 1]";
+            "CHANGED since the output was made: the input of 8 chunks changed, the first [1, 1, 1]";
         assert!(found.stdout.contains(says), "{}", found.stdout);
         let text = again();
         assert!(text.contains("8 that were done were computed anew: their input"), "{text}");
@@ -442,6 +442,36 @@ fn a_complete_output_is_looked_at() {
         again();
         assert!(voxels(&dir.path(output)).bytes() == voxels(&dir.path("whole.npy")).bytes());
     }
+}
+
+#[test]
+fn a_complete_pyramid_or_table_is_looked_at() {
+    let dir = Dir::new();
+    dir.volume("flat.npy", &[8, 300, 300]);
+    dir.call(&["convert", "flat.npy", "in.zarr", "--chunk", "8,100,100"]).done();
+    let pyramid = ["convert", "in.zarr", "p.zarr", "--pyramid", "--chunk", "8,100,100"];
+    dir.call(&pyramid).done();
+    assert!(dir.call(&pyramid).done().stdout.contains("already complete"));
+    let coarse = dir.path("p.zarr/1/c/0/0/0");
+    let before = fs::read(&coarse).unwrap();
+    fs::remove_file(&coarse).unwrap();
+    let lost = status(&dir, "p.zarr");
+    assert!(lost["lost"].as_str().unwrap().contains("of level 1"), "{lost}");
+    dir.call(&pyramid).done();
+    assert!(fs::read(&coarse).unwrap() == before);
+    assert!(dir.call(&pyramid).done().stdout.contains("already complete"));
+    let ops = "log:min-sigma=1:max-sigma=2:num-sigma=2:threshold=0.01";
+    let table = ["run", "in.zarr", "cells.csv", "--op", ops, "--chunk", "8,100,100"];
+    dir.call(&table).done();
+    assert!(dir.call(&table).done().stdout.contains("already complete"));
+    fs::copy(dir.path("in.zarr/0/c/0/0/0"), dir.path("in.zarr/0/c/0/2/2")).unwrap();
+    let text = dir.call(&table).done().stdout;
+    assert!(text.contains("were computed anew: their input has changed"), "{text}");
+    let whole = ["run", "in.zarr", "whole.csv", "--op", ops];
+    dir.call(&whole).done();
+    let of = |name: &str| fs::read(dir.path(name)).unwrap();
+    assert!(of("cells.csv") == of("whole.csv"));
+    assert!(dir.call(&table).done().stdout.contains("already complete"));
 }
 
 /// Planes in a folder are files of their own: one that is written anew costs the chunks that read it.

@@ -110,4 +110,14 @@ fn what_was_found_is_not_taken_from_another_volume() {
     let (here, there) = (dir.path("in.zarr/0/c/0/1/1"), dir.path("in.zarr/0/c/2/2/2"));
     fs::copy(here, there).unwrap();
     dir.call(&run).refused(1, &["in.zarr", "changed since it was made", "--force"]);
+    // Nor by the job that recorded it, nor by who puts parts together.
+    let job = ["run", "--job", "out.npy.volchunk/job.json"];
+    dir.call(&job).refused(1, &["in.zarr", "changed since it was made"]);
+    dir.call(&["verify", "out.npy"]).refused(1, &["in.zarr", "changed since it was made"]);
+    let run = [&run[..2], &["parts.npy"], &run[3..]].concat();
+    for part in ["0/2", "1/2"] {
+        dir.call(&[&run[..], &["--part", part]].concat()).done();
+    }
+    fs::copy(dir.path("in.zarr/0/c/1/1/1"), dir.path("in.zarr/0/c/2/2/2")).unwrap();
+    dir.call(&["finish", "parts.npy"]).refused(1, &["in.zarr", "changed since it was begun"]);
 }

@@ -199,7 +199,12 @@ impl Job {
             Origin { pipeline: &self.pipeline, sources: &[&*self.source], mask: mask.as_ref() };
         let begun = py.detach(|| record.begin(&self.plan, &info, origin)).map_err(to_python)?;
         let Some(writing) = begun else { return Ok(()) };
-        let options = RunOptions { journal: Some(&writing.journal), ..RunOptions::default() };
+        let last = || record.check_input(&*self.source);
+        let options = RunOptions {
+            journal: Some(&writing.journal),
+            last: Some(&last),
+            ..RunOptions::default()
+        };
         let options = record.manner().with(options);
         let done = self.carry_out_and(py, writing.sink(), options, &watch, |stop| {
             writing.finish(|spools| self.rows(record.dedupe(), spools), stop)

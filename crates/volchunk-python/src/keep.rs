@@ -50,7 +50,9 @@ impl Known {
                     |content, path: Option<&Path>| Fingerprint::of_content(content, path, info);
                 Ok(match how {
                     "path" => match Fingerprint::of(&name, info)? {
-                        print if ops.iter().any(OpSpec::needs_pass) => print.of_whole(&*source)?,
+                        print if ops.iter().any(OpSpec::depends_on_whole) => {
+                            print.of_whole(&*source)?
+                        }
                         print => print,
                     },
                     "digest" => of(Content::Digest(digest_of(&*source)?), None)?,
@@ -176,6 +178,12 @@ impl Record {
             anew: "force=True",
         };
         Asked::by(&given, storage)
+    }
+
+    /// Refuses an image that is not what it was when the job was asked for.
+    pub(crate) fn check_input(&self, source: &dyn Source) -> Result<()> {
+        let input = &self.input.get().0;
+        input.fingerprint.check("image", &input.name, source)
     }
 
     /// The tolerance of points.

@@ -90,7 +90,7 @@ pub(super) fn pyramid(
         selected: &base.selected,
         what,
         manner,
-        last: &|| base.check_input(),
+        unchanged: Some(&|| base.check_input()),
     };
     let sink = output.sink(0)?;
     let report = job.run(&base.plan, &base.pipeline, &*base.source, &*sink, &journals[0])?;
@@ -99,7 +99,7 @@ pub(super) fn pyramid(
     // What was left out shows in the finest level already.
     let all = Selected::default();
     for (k, level) in coarser.iter().enumerate() {
-        let job = Running { what: "halving", selected: &all, ..job };
+        let job = Running { what: "halving", selected: &all, unchanged: None, ..job };
         let (source, sink) = (output.source(k)?, output.sink(k + 1)?);
         let journal = &journals[k + 1];
         let report = job.run(&level.plan, &level.pipeline, &*source, &*sink, journal)?;

@@ -51,7 +51,9 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
     let mut config = head.job.clone().config()?;
     config.output = output.clone();
     let prepared = prepare(config, Limits::default())?;
-    if let Some(what) = hindrance(&Asked::of(&prepared)?, &kept, Some(Part { index: 0, of })) {
+    if let Some(what) =
+        hindrance(&Asked::of(&prepared)?, &kept, Some(Part { index: 0, of }), "unfinished")
+    {
         return refuse(what);
     }
     let mut stores = Vec::new();
@@ -59,10 +61,14 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
     for part in (0..of).map(|index| Part { index, of }) {
         let journal = open_journal(output, head, Some(part), false)?;
         // Every part of a volume is in the same files, a table's each in its own.
-        if stores.is_empty() || matches!(prepared.config.target, Target::Table(_)) {
-            stores.push(Store::open(&prepared, Some(part), false)?);
-        }
-        let Some(store) = stores.last() else { continue };
+        let is_table = matches!(prepared.config.target, Target::Table(_));
+        let store = match stores.pop() {
+            Some(store) if !is_table => store,
+            before => {
+                stores.extend(before);
+                Store::open(&prepared, Some(part), false)?
+            }
+        };
         let mask = prepared.selected.mask(prepared.pipeline.output())?;
         let options = RunOptions {
             mask: mask.as_ref(),
@@ -70,21 +76,19 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
             control: Control { cancel, ..Control::default() },
             journal: Some(&journal),
             part: Some(journal.chunks()),
+            last: Some(&|| prepared.check_input()),
             ..RunOptions::default()
         };
         let (plan, pipeline) = (&prepared.plan, &prepared.pipeline);
         let report =
             volchunk::run_with(plan, pipeline, &[&*prepared.source], store.sink(), &options)
-                .map_err(|e| unfinished(e, prepared.config.target, output))?;
+                .map_err(|e| unfinished(e, prepared.config.target, output, true))?;
         reports.push(report);
-        // Only to be read from here on, and many.
-        if matches!(prepared.config.target, Target::Table(_)) {
-            stores.pop();
-            stores.push(Store::read(&prepared, part)?);
-        }
+        // Tables are only to be read from here on, and many.
+        stores.push(if is_table { Store::read(&prepared, part)? } else { store });
     }
     complete(&prepared, &stores, cancel)
-        .map_err(|e| unfinished(e, prepared.config.target, output))?;
+        .map_err(|e| unfinished(e, prepared.config.target, output, true))?;
     drop(whole);
     say(&format!("complete.{}", before(&reports)))
 }

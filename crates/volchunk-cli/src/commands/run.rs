@@ -121,13 +121,13 @@ pub(crate) fn carry_out(
         selected: &prepared.selected,
         what,
         manner,
-        last: &|| prepared.check_input(),
+        unchanged: Some(&|| prepared.check_input()),
     };
     let (plan, pipeline) = (&prepared.plan, &prepared.pipeline);
     let report = running.run(plan, pipeline, &*prepared.source, store.sink(), &journal)?;
     let written = match (part, prepared.config.target) {
         (None, Target::Table(_)) => complete(prepared, &[store], manner.cancel)
-            .map_err(|e| unfinished(e, prepared.config.target, output))?,
+            .map_err(|e| unfinished(e, prepared.config.target, output, true))?,
         _ => None,
     };
     if manner.quiet {
@@ -190,8 +190,8 @@ pub(crate) struct Running<'a> {
     /// What progress calls it.
     pub(crate) what: &'static str,
     pub(crate) manner: Manner<'a>,
-    /// Called before the output is marked complete.
-    pub(crate) last: &'a (dyn Fn() -> Result<()> + Sync),
+    /// Refuses an input that changed; None where nothing but the output is read.
+    pub(crate) unchanged: Option<&'a (dyn Fn() -> Result<()> + Sync)>,
 }
 
 impl Running<'_> {
@@ -217,21 +217,27 @@ impl Running<'_> {
             keep_going: manner.keep_going,
             mask: mask.as_ref(),
             skip_empty: self.selected.skip_empty.as_ref(),
-            last: Some(self.last),
+            last: self.unchanged,
         };
         let report = volchunk::run_with(plan, pipeline, &[source], sink, &options);
         display.end();
-        report.map_err(|e| unfinished(e, self.config.target, &self.config.output))
+        report.map_err(|e| {
+            let goes_on = self.unchanged.is_none_or(|unchanged| unchanged().is_ok());
+            unfinished(e, self.config.target, &self.config.output, goes_on)
+        })
     }
 }
 
-/// Says of a failed run what it left.
-pub(super) fn unfinished(error: Error, target: Target, output: &Path) -> Error {
+/// Says of a failed run what it left, and whether the same command can go on.
+pub(super) fn unfinished(error: Error, target: Target, output: &Path, goes_on: bool) -> Error {
     let left = match target {
         Target::Volume(Format::Zarr) => format!("{} is unfinished, and says so", output.display()),
         _ => format!("{} is unfinished", partial_path(output).display()),
     };
     let message = if error.is_cancelled() { "stopped".into() } else { error.to_string() };
-    let next = "the same command goes on, --force begins anew";
+    let next = match goes_on {
+        true => "the same command goes on, --force begins anew",
+        false => "--force begins anew",
+    };
     Error::new(error.kind(), format!("{message}\n{left}; {next}")).caused_by(error)
 }

@@ -23,7 +23,8 @@ struct Status {
     chunks: u64,
     done: u64,
     failed: Vec<(usize, Chunk)>,
-    /// Of a complete output, the first chunk of which files are gone or of another size.
+    /// Of a complete output, the first chunk that has no receipt, or of which files are gone or of another
+    /// size.
     lost: Option<String>,
     /// Chunks per second, of the runs that are going on.
     rate: Option<f64>,
@@ -54,6 +55,10 @@ pub(crate) fn status(args: &StatusArgs) -> Result<()> {
         let workers = Limits::default().workers();
         let found = standing(output, &kept, None, workers, &AtomicBool::new(false))?;
         status.done = status.chunks.saturating_sub(found.missing);
+        if found.first.is_some() {
+            // What the journals have of levels and parts is not what is there.
+            status.shares.clear();
+        }
         status.lost = found.first;
     }
     match args.json {

@@ -72,7 +72,7 @@ fn changed(prepared: &Prepared, kept: &[Kept], means: Means<'_>) -> Result<Optio
     }
     Ok(first.map(|first| {
         let (index, core) = (&first.index[..], &first.core);
-        format!("that of {chunks} chunks changed, the first {index:?} at {core}")
+        format!("the input of {chunks} chunks changed, the first {index:?} at {core}")
     }))
 }
 
@@ -96,8 +96,8 @@ pub(super) fn prepared(output: &Path, first: &Kept, means: Means<'_>) -> Result<
 
 /// Refuses what cannot be held against a result that was computed.
 pub(super) fn check(prepared: &Prepared, input: &InputState) -> Result<()> {
-    if let InputState::Changed(_) = input {
-        return Err(Error::data("the input changed since"));
+    if let InputState::Changed(what) = input {
+        return Err(Error::data(format!("{what} since it was made")));
     }
     match prepared.selected.mask_source() {
         Some(_) => Err(Error::unsupported("a mask was laid over what was computed")),

@@ -86,8 +86,8 @@ impl Verdict {
     pub(super) fn complaint(&self) -> Option<String> {
         let mut parts = Vec::new();
         if let Some(journal) = &self.journal {
-            if let InputState::Changed(_) = &journal.input {
-                parts.push("the input changed since it was made".into());
+            if let InputState::Changed(what) = &journal.input {
+                parts.push(format!("{what} since it was made"));
             }
             let altered: usize = journal.reread.iter().map(|(_, r)| r.altered.len()).sum();
             if altered > 0 {

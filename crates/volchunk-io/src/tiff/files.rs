@@ -40,6 +40,11 @@ impl Files {
         &self.paths[index]
     }
 
+    /// Closes all, so that what is read from here on is what is there from here on.
+    pub(super) fn close(&self) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// File `index`, open.
     pub(super) fn get(&self, index: usize) -> Result<Arc<CountedFile>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

@@ -246,6 +246,10 @@ fn assemble(
     info.axes = axes;
     info.storage = storage;
     let Pages { layouts, pages } = pages;
+    // Many are known by their paths; a plane that takes another's path now is the one that is read.
+    if files.len() > 1 {
+        files.close();
+    }
     Ok(TiffSource { info, files, layouts, pages, planes: described.planes })
 }
 

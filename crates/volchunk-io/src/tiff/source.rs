@@ -10,7 +10,11 @@ use super::{
     files::Files,
     page::{Chunks, Compression, Layout},
 };
-use crate::{CountedFile, file::mix, flat};
+use crate::{
+    CountedFile,
+    file::{mix, stamp},
+    flat,
+};
 
 /// Rows that cannot be read in place pass through a buffer of about this size.
 const BAND: u64 = 1 << 20;
@@ -337,7 +341,7 @@ impl Source for TiffSource {
             // Planes of one file commonly follow each other.
             match last.replace(file) == Some(file) {
                 true => Ok(hash),
-                false => Ok(mix(hash, self.files.get(file)?.stamp()?)),
+                false => Ok(mix(hash, stamp(self.files.path(file))?)),
             }
         })
     }

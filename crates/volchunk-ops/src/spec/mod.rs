@@ -105,6 +105,11 @@ impl OpSpec {
         self.lacks_largest() || !self.missing().is_empty()
     }
 
+    /// Whether its result depends on all of its input, of which it was told something, or has to be.
+    pub fn depends_on_whole(&self) -> bool {
+        self.needs_pass() || self.value("found").is_some()
+    }
+
     /// The percentiles of its whole input that this op still needs.
     pub(crate) fn missing(&self) -> Vec<f64> {
         let found = matches!(self.found(), Ok(Some(_)));

@@ -1,6 +1,7 @@
 //! Whether what receipts speak of is still as they say, without reading a voxel.
 
 use std::{
+    fmt,
     ops::Range,
     sync::{Mutex, PoisonError, atomic::AtomicBool},
 };
@@ -56,6 +57,12 @@ pub struct Origin<'a> {
     pub sources: &'a [&'a dyn Source],
     /// Where the result counts.
     pub mask: Option<&'a Mask<'a>>,
+}
+
+impl fmt::Debug for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Origin").field("pipeline", self.pipeline).finish_non_exhaustive()
+    }
 }
 
 /// What [`look`] found, by the numbers of chunks.

@@ -408,9 +408,9 @@ fn mask_bytes(mask: &dyn Source, core: &[u64]) -> (u64, u64) {
     (held, held.saturating_add(decoded).saturating_add(mask.read_overhead()))
 }
 
-/// Of the bytes set aside for the halo cache all but one in so many hold voxels: the pieces that it keeps
-/// and frees are of many lengths, and leave holes in the allocator's memory.
-pub(super) const HELD: u64 = 7;
+/// Of the bytes set aside for the halo cache one in so many holds no voxels: the pieces that it keeps and
+/// frees are of many lengths, and leave holes in the allocator's memory.
+pub(super) const HOLES: u64 = 7;
 
 /// Bytes that the halo cache may hold: what pending chunks can still need, and beyond a bound it is
 /// cheaper to decode again than to hold more.
@@ -430,7 +430,7 @@ fn halo_cache_bytes(request: &PlanRequest<'_>, visits: &[Visit]) -> u64 {
         let layer = layer.saturating_mul(decoded);
         wanted = wanted.saturating_add(layer.min(BOUND.max(9 * decoded)));
     }
-    wanted.saturating_add(wanted / (HELD - 1))
+    wanted.saturating_add(wanted / (HOLES - 1))
 }
 
 /// Storage chunks of shape `unit` that some chunk has read, and another one will. Chunks come in C order,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{
     footprint::Visit,
     halo_cache::HaloCache,
-    plan::{HELD, Plan, stored_span},
+    plan::{HOLES, Plan, stored_span},
     todo::Todo,
 };
 use crate::{Input, Region, Result, Scratch, Source, View, ViewMut, op::Reader};
@@ -17,7 +17,7 @@ pub(super) fn caches<'a>(
     visits: &[Visit],
     sources: &[&'a dyn Source],
 ) -> Vec<Option<HaloCache<'a>>> {
-    let voxels = plan.memory.halo_cache - plan.memory.halo_cache / HELD;
+    let voxels = plan.memory.halo_cache - plan.memory.halo_cache / HOLES;
     let share = voxels / sources.len().max(1) as u64;
     (0..sources.len())
         .map(|i| {

@@ -1,6 +1,7 @@
 //! Carrying out a plan.
 
 use std::{
+    fmt,
     ops::Range,
     sync::{
         Mutex, PoisonError,
@@ -49,8 +50,22 @@ pub struct RunOptions<'a> {
     /// gets the ops' result on that constant, without the ops being run on it, wherever that is
     /// exact. The plan must have been made for it.
     pub skip_empty: Option<&'a Buffer>,
-    /// Called when every chunk is written; an error keeps the output from being marked complete.
+    /// Called when every chunk of the run, or of its part, is written; an error fails the run, and the
+    /// output is not marked complete.
     pub last: Option<&'a (dyn Fn() -> Result<()> + Sync)>,
+}
+
+impl fmt::Debug for RunOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunOptions")
+            .field("control", &self.control)
+            .field("journal", &self.journal)
+            .field("part", &self.part)
+            .field("check", &self.check)
+            .field("retries", &self.retries)
+            .field("keep_going", &self.keep_going)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a run did.
@@ -107,7 +122,7 @@ pub fn run(
 ///
 /// # Errors
 /// As [`run`]; where the run keeps going, every chunk that failed; a `part` outside of the grid or
-/// of the journal; where there is a journal, an input that changed while it was read.
+/// of the journal; an input that changed while it was read, as far as a journal or the halo cache tells.
 pub fn run_with(
     plan: &Plan,
     pipeline: &Pipeline,

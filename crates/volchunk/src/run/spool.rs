@@ -211,9 +211,14 @@ impl Spool {
         };
         let Some((place, rows)) = found else { return Ok(None) };
         let fail = |e| Error::io(format_args!("reading {}", self.path.display()), e);
-        let opened = self.file.is_none().then(|| File::open(&self.path)).transpose();
-        let opened = opened.map_err(fail)?;
-        let Some(file) = self.file.as_ref().or(opened.as_ref()) else { return Ok(None) };
+        let opened;
+        let file = match &self.file {
+            Some(file) => file,
+            None => {
+                opened = File::open(&self.path).map_err(fail)?;
+                &opened
+            }
+        };
         let mut head = [0; TABLE];
         os::read_exact_at(file, &mut head, place - TABLE as u64).map_err(fail)?;
         let mut table = Buffer::zeros(&[rows, columns], Dtype::F64);
