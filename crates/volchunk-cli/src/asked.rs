@@ -16,7 +16,7 @@ use crate::{
     prepare::Prepared,
     start::{Begun, Start, Wanted, begin_asked, start},
     statistics::{Known, known},
-    store::{Store, free},
+    store::{Store, free, open_or_anew},
     table::{TableRows, columns_found, open_spool, write_table},
 };
 
@@ -221,21 +221,24 @@ impl Asked {
         }
         // The journal first: an output without one could not be gone on with.
         let head = Head::of(self.job.clone(), 0, plan);
-        let journal = open_journal(&self.output, &head, None, false)?;
-        self.job.record_beside(&self.output)?;
         let (output, target) = (self.output.clone(), Target::of_output(&self.output)?);
-        let store = match target {
-            Target::Volume(_) => {
-                let attributes = Some(self.job.attributes(target)?);
-                let options = CreateOptions { attributes, ..CreateOptions::default() };
-                Store::Volume(resume(&output, info, &options)?)
-            }
-            Target::Table(_) => {
-                // How many columns a function's tables have, its first rows tell.
-                let columns = plan.columns.filter(|_| !self.job.is_of_function());
-                Store::Table(Box::new(open_spool(&output, None, plan, columns, false)?))
-            }
-        };
+        let (journal, store) = open_or_anew(&output, None, || {
+            let journal = open_journal(&output, &head, None, false)?;
+            self.job.record_beside(&output)?;
+            let store = match target {
+                Target::Volume(_) => {
+                    let attributes = Some(self.job.attributes(target)?);
+                    let options = CreateOptions { attributes, ..CreateOptions::default() };
+                    Store::Volume(resume(&output, info, &options)?)
+                }
+                Target::Table(_) => {
+                    // How many columns a function's tables have, its first rows tell.
+                    let columns = plan.columns.filter(|_| !self.job.is_of_function());
+                    Store::Table(Box::new(open_spool(&output, None, plan, columns, false)?))
+                }
+            };
+            Ok((journal, store))
+        })?;
         Ok(Some(Writing { journal, output, cap: plan.memory.cap, store, _begun: begun }))
     }
 

@@ -5,7 +5,7 @@ use std::{path::Path, sync::atomic::AtomicBool};
 use volchunk::{Looked, Origin, Result, Source, look};
 use volchunk_io::open;
 
-use crate::{config::Target, journals::Kept};
+use crate::{config::Target, journals::Kept, table::has_its_length};
 
 /// What [`standing`] found.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ pub(crate) fn open_level(output: &Path, level: usize, kept: &[Kept]) -> Result<B
 }
 
 /// Looks at the files of every chunk of a complete output; at those that the first level is computed
-/// from, if there is an `origin`. Of a table these alone: it is one file, which its user may edit.
+/// from, if there is an `origin`. Of a table these and its length.
 ///
 /// # Errors
 /// I/O; [`Cancelled`](volchunk::ErrorKind::Cancelled).
@@ -45,6 +45,10 @@ pub(crate) fn standing(
 ) -> Result<Standing> {
     let mut all = Standing::default();
     let is_volume = matches!(Target::of_output(output), Ok(Target::Volume(_)));
+    if !is_volume && !kept.is_empty() && !has_its_length(output)? {
+        all.first = Some("the table, which is not as long as it was written".into());
+        return Ok(all);
+    }
     for parts in kept.chunk_by(|a, b| a.head.level == b.head.level) {
         let level = parts[0].head.level;
         let result = is_volume.then(|| open_level(output, level, kept));

@@ -7,11 +7,12 @@ use volchunk_io::{OutputLock, OutputState, Part, output_state, remove_output};
 
 use crate::{
     asked::Asked,
-    config::Limits,
+    config::{Limits, Target},
     job::Job,
     journals::{Head, Kept, journals, several_divisions},
     prepare::Prepared,
     standing::standing,
+    table::has_its_length,
 };
 
 /// What is to be done.
@@ -96,6 +97,13 @@ pub(crate) fn begin_asked(
     // What is complete, and is no more what its journals say, is gone on with.
     let to_do = || match start(asked, wanted)? {
         Start::Complete(job, kept) => {
+            let is_table = matches!(Target::of_output(output), Ok(Target::Table(_)));
+            // Who edited it does not want it back as it was.
+            if is_table && !kept.is_empty() && !has_its_length(output)? {
+                let what = "is there, complete, but not as long as it was written; a check makes it \
+                            anew of what the chunks found";
+                return Err(refusal(asked, what));
+            }
             if standing(output, &kept, Some(origin), workers, cancel)?.is_sound() {
                 return Ok(Start::Complete(job, kept));
             }

@@ -1,15 +1,41 @@
 //! Where the results of chunks go.
 
-use std::sync::atomic::AtomicBool;
+use std::{path::Path, sync::atomic::AtomicBool};
 
-use volchunk::{Result, Sink, Spool, os};
-use volchunk_io::{Part, resume};
+use volchunk::{Error, ErrorKind, Result, Sink, Spool, os};
+use volchunk_io::{Part, companion_path, partial_path, remove_output, resume};
 
 use crate::{
     config::Target,
     prepare::Prepared,
     table::{self, BlobRows, Written, open_spool, read_spool},
 };
+
+/// Calls `open`, which goes on with an output and its journal or begins them. A file that lost its end, and
+/// with it what receipts speak of, is begun anew; where it is written in parts, that is for the user to
+/// say.
+pub(crate) fn open_or_anew<T>(
+    output: &Path,
+    part: Option<Part>,
+    open: impl Fn() -> Result<T>,
+) -> Result<T> {
+    match (open(), part) {
+        (Err(e), None) if e.kind() == ErrorKind::Truncated => {
+            remove_output(output)?;
+            open()
+        }
+        (Err(e), Some(_)) if e.kind() == ErrorKind::Truncated => {
+            let (partial, kept) = (partial_path(output), companion_path(output));
+            let what = format!(
+                "{e}; to write all parts anew, remove {} and {}",
+                partial.display(),
+                kept.display()
+            );
+            Err(Error::new(e.kind(), what).caused_by(e))
+        }
+        (result, _) => result,
+    }
+}
 
 /// The output itself, or what waits to become it.
 pub(crate) enum Store {

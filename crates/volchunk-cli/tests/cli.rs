@@ -234,9 +234,14 @@ fn a_changed_input_is_not_already_complete() {
         dir.volume(changed, shape);
         for ending in ["zarr", "tif"] {
             let output = format!("{k}.{ending}");
-            let words = ["complete", "the input", input, "changed", "--force"];
-            dir.call(&["run", input, &output]).refused(1, &words);
-            dir.call(&["run", input, &output, "--force"]).done();
+            let again = dir.call(&["run", input, &output]);
+            if input == "planes" {
+                // A plane is a file of its own: what reads it is computed again.
+                assert!(again.done().stdout.contains("their input has changed"));
+            } else {
+                again.refused(1, &["complete", "the input", input, "changed", "--force"]);
+                dir.call(&["run", input, &output, "--force"]).done();
+            }
             let again = dir.call(&["run", input, &output]).done().stdout;
             assert!(again.contains("already complete"), "{again}");
         }

@@ -1,6 +1,7 @@
 //! Files read and written at positions, from many threads, with the bytes counted.
 
 use std::{
+    cmp::Ordering::{Equal, Greater, Less},
     ffi::OsString,
     fs::{self, File},
     io::ErrorKind as IoKind,
@@ -144,8 +145,6 @@ pub(crate) struct PartialFile {
     file: File,
     output: PathBuf,
     partial: PathBuf,
-    /// Bytes that it had when it was opened; None for a new one.
-    found: Option<u64>,
     durable: bool,
 }
 
@@ -154,13 +153,16 @@ impl PartialFile {
     /// says so, goes on with what is there.
     ///
     /// # Errors
-    /// [`ErrorKind::Exists`] if `output` or its partial file is there already, and must not; I/O.
+    /// [`ErrorKind::Exists`] if `output` or its partial file is there already, and must not, or is
+    /// longer; [`ErrorKind::Truncated`] if it is shorter; I/O.
     pub(crate) fn open(output: &Path, len: u64, begin: Begin) -> Result<Self> {
         let partial = partial_path(output);
         if fs::symlink_metadata(output).is_ok() {
             if !begin.resume || fs::symlink_metadata(&partial).is_ok() {
                 return Err(exists(output, "already exists"));
             }
+            let meta = fs::metadata(output);
+            check_length(output, meta.map_or(0, |meta| meta.len()), len)?;
             // Complete no more.
             fs::rename(output, &partial).map_err(|e| renaming(output, &partial, e))?;
         }
@@ -180,9 +182,8 @@ impl PartialFile {
                 (File::options().write(true).open(&partial).map_err(fail)?, false)
             }
         };
-        let found = if is_new { None } else { Some(file.metadata().map_err(fail)?.len()) };
-        if let Some(found) = found.filter(|&found| found > len) {
-            return Err(exists(&partial, &format!("has {found} bytes, this output {len}")));
+        if !is_new {
+            check_length(&partial, file.metadata().map_err(fail)?.len(), len)?;
         }
         file.set_len(len).map_err(|e| {
             let what = format!("giving {} its length of {len} bytes", partial.display());
@@ -193,12 +194,7 @@ impl PartialFile {
             Error::io(what, e)
         })?;
         let output = output.to_owned();
-        Ok(Self { file, output, partial, found, durable: begin.durable })
-    }
-
-    /// Bytes that it had when it was opened; None for a new one.
-    pub(crate) fn found(&self) -> Option<u64> {
-        self.found
+        Ok(Self { file, output, partial, durable: begin.durable })
     }
 
     /// Where it stands until it is complete.
@@ -257,6 +253,22 @@ pub(crate) struct Begin {
     pub(crate) resume: bool,
     /// Whether every chunk is to be on the disk before it counts as written.
     pub(crate) durable: bool,
+}
+
+/// Refuses to go on with a file that is not as long as it was made. Made long again, a short one would
+/// look whole to whoever comes next.
+fn check_length(path: &Path, found: u64, len: u64) -> Result<()> {
+    match found.cmp(&len) {
+        Less => Err(Error::new(
+            ErrorKind::Truncated,
+            format!(
+                "{} has {found} of {len} bytes: its end was cut off, and what was written there is lost",
+                path.display()
+            ),
+        )),
+        Equal => Ok(()),
+        Greater => Err(exists(path, &format!("has {found} bytes, this output {len}"))),
+    }
 }
 
 fn renaming(from: &Path, to: &Path, e: std::io::Error) -> Error {

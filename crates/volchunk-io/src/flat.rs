@@ -1,10 +1,6 @@
 //! Regions of a C-order array that lies uninterrupted in a file, read and written at positions.
 
-use std::{
-    collections::HashSet,
-    path::Path,
-    sync::{Mutex, OnceLock, PoisonError},
-};
+use std::{path::Path, sync::OnceLock};
 
 use volchunk::{Coords, Dtype, Region, Result, Scratch, View, ViewMut};
 
@@ -155,11 +151,6 @@ impl FlatArray {
         self.offset + within
     }
 
-    /// One past the last byte of `region` in the file.
-    fn end_of(&self, region: &Region) -> u64 {
-        self.position(region, &Region::whole(region.shape())) + self.span(region.shape())
-    }
-
     fn swap(&self, bytes: &mut [u8]) {
         if self.swapped {
             swap_bytes(bytes, self.dtype.size());
@@ -174,9 +165,6 @@ pub(crate) struct FlatOutput {
     array: FlatArray,
     /// The same file, to read what was written; opened when it is needed.
     written: OnceLock<CountedFile>,
-    /// Regions written beyond the length that the file was found with. None, but for a file that
-    /// was cut short between two runs.
-    again: Mutex<HashSet<Region>>,
 }
 
 impl FlatOutput {
@@ -186,7 +174,7 @@ impl FlatOutput {
     /// As [`PartialFile::open`].
     pub(crate) fn open(output: &Path, array: FlatArray, len: u64, begin: Begin) -> Result<Self> {
         let file = PartialFile::open(output, len, begin)?;
-        Ok(Self { file, array, written: OnceLock::new(), again: Mutex::default() })
+        Ok(Self { file, array, written: OnceLock::new() })
     }
 
     pub(crate) fn file(&self) -> &PartialFile {
@@ -204,25 +192,12 @@ impl FlatOutput {
         scratch: &mut Scratch,
     ) -> Result<()> {
         self.array.write(&self.file, region, data, scratch)?;
-        self.file.flush()?;
-        if self.was_cut_off(region) {
-            let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
-            again.insert(region.clone());
-        }
-        Ok(())
+        self.file.flush()
     }
 
-    /// The bytes of `region`, unless the file was found too short to hold it, and it was not
-    /// written since: then 0.
+    /// The bytes of `region`: the file is as long as it was made.
     pub(crate) fn stored_bytes(&self, region: &Region) -> u64 {
-        let again = || self.again.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_there = !self.was_cut_off(region) || again().contains(region);
-        if is_there { region.voxels() * self.array.dtype.size() as u64 } else { 0 }
-    }
-
-    /// Whether the file was found too short to hold `region`.
-    fn was_cut_off(&self, region: &Region) -> bool {
-        self.file.found().is_some_and(|found| self.array.end_of(region) > found)
+        region.voxels() * self.array.dtype.size() as u64
     }
 
     /// Reads what was written to `region`.

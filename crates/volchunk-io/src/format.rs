@@ -211,12 +211,12 @@ pub fn create(path: &Path, info: &VolumeInfo, options: &CreateOptions) -> Result
 /// the same volume. What was written there stays; if it was complete, it is so no more. Where
 /// nothing stands, it is created.
 ///
-/// [`Sink::stored_bytes`] then tells of each region whether it is there. Of a file that was cut
-/// short, what lay beyond its end is not.
+/// [`Sink::stored_bytes`] then tells of each region whether it is there.
 ///
 /// # Errors
 /// As `create`, but [`ErrorKind::Exists`] only if something else stands at `path`: other metadata,
-/// a longer file.
+/// a longer file; [`ErrorKind::Truncated`]: a file that was cut short, of which
+/// [`remove_output`](crate::remove_output) makes room to begin anew.
 pub fn resume(path: &Path, info: &VolumeInfo, options: &CreateOptions) -> Result<Box<dyn Sink>> {
     begin(path, info, options, true)
 }

@@ -126,15 +126,17 @@ fn what_is_cut_off_is_told() {
         let len = file.metadata().unwrap().len();
         // All of the last row of the last chunk.
         file.set_len(len - 21).unwrap();
-        let sink = resume(&path, &info(ending), &CreateOptions::default()).unwrap();
-        assert_eq!(fs::metadata(partial_path(&path)).unwrap().len(), len);
-        let stored = || regions().iter().map(|r| sink.stored_bytes(r).unwrap()).collect::<Vec<_>>();
-        assert_eq!(stored(), [bytes, bytes, bytes, bytes, bytes, 0]);
-        write(&*sink, &whole, &regions()[5]);
-        assert_eq!(stored(), [bytes; 6]);
-        sink.finish().unwrap();
-        let found = read(&*open(&path).unwrap(), &Region::whole(SHAPE)).unwrap();
-        assert!(found.bytes() == whole.bytes(), "{ending}");
+        let again = || resume(&path, &info(ending), &CreateOptions::default()).map(|_| ());
+        // Twice: the first try must not make it long again.
+        for _ in 0..2 {
+            let error = again().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
+            assert_eq!(fs::metadata(partial_path(&path)).unwrap().len(), len - 21);
+        }
+        // Nor if it was complete.
+        fs::rename(partial_path(&path), &path).unwrap();
+        assert_eq!(again().unwrap_err().kind(), ErrorKind::Truncated);
+        assert_eq!(fs::metadata(&path).unwrap().len(), len - 21);
     }
     for ending in ["zarr", "sharded.zarr"] {
         let dir = tempfile::tempdir().unwrap();

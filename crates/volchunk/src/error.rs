@@ -18,6 +18,8 @@ pub enum ErrorKind {
     Misaligned,
     /// Legal, but not something volchunk does: a codec or dtype that it does not know.
     Unsupported,
+    /// An output that was begun has lost its end, and with it what was written there.
+    Truncated,
     /// The output already exists and is not this job's.
     Exists,
     /// The caller asked the run to stop.

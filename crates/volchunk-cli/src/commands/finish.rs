@@ -13,8 +13,9 @@ use crate::{
     journals::{Kept, journals, open_journal},
     output::print,
     prepare::prepare,
+    standing::standing,
     start::hindrance,
-    store::{Store, complete},
+    store::{Store, complete, open_or_anew},
 };
 
 /// Marks an output complete, if every chunk of every part is there.
@@ -30,7 +31,15 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
     let whole = OutputLock::take(output, Default::default())?;
     let kept = journals(output)?;
     match output_state(output)? {
-        OutputState::Complete { .. } => return say("already complete"),
+        OutputState::Complete { .. } => {
+            let workers = Limits::default().workers();
+            return match standing(output, &kept, None, workers, cancel)?.first {
+                None => say("already complete"),
+                Some(first) => refuse(format!(
+                    "is complete, but no more as it was made: {first} is missing; the command that                      wrote its part writes it anew"
+                )),
+            };
+        }
         OutputState::Absent => return refuse("does not exist".into()),
         _ => {}
     }
@@ -66,7 +75,7 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
             Some(store) if !is_table => store,
             before => {
                 stores.extend(before);
-                Store::open(&prepared, Some(part), false)?
+                open_or_anew(output, Some(part), || Store::open(&prepared, Some(part), false))?
             }
         };
         let mask = prepared.selected.mask(prepared.pipeline.output())?;

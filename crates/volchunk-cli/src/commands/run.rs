@@ -10,7 +10,7 @@ use crate::{
     args::{self, RunArgs},
     config::{Config, Limits, Target},
     job::Job,
-    journals::{Head, open_journal},
+    journals::{Head, journals, open_journal},
     output::print,
     prepare::{Prepared, prepare},
     progress::Display,
@@ -18,7 +18,7 @@ use crate::{
     selection::Selected,
     start::{Wanted, begin},
     statistics,
-    store::{Store, complete},
+    store::{Store, complete, open_or_anew},
 };
 
 /// How a command that writes behaves.
@@ -112,9 +112,11 @@ pub(crate) fn carry_out(
     // The journal first: an output without one could not be gone on with.
     let job = Job::of(prepared)?;
     let head = Head::of(job.clone(), 0, &prepared.plan);
-    let journal = open_journal(output, &head, part, manner.durable)?;
-    job.record_beside(output)?;
-    let store = Store::open(prepared, part, manner.durable)?;
+    let (journal, store) = open_or_anew(output, part, || {
+        let journal = open_journal(output, &head, part, manner.durable)?;
+        job.record_beside(output)?;
+        Ok((journal, Store::open(prepared, part, manner.durable)?))
+    })?;
     begun.settled(part);
     let running = Running {
         config: &prepared.config,
@@ -152,7 +154,14 @@ pub(crate) fn carry_out(
 pub(super) fn already_complete(prepared: &Prepared, manner: Manner<'_>) -> Result<()> {
     match manner.quiet {
         true => Ok(()),
-        false => print(&format!("{}: already complete\n", prepared.config.output.display())),
+        false => {
+            let output = &prepared.config.output;
+            let how = match journals(output)?.is_empty() {
+                true => " (its journal is gone: nothing tells whether its files are as written)",
+                false => "",
+            };
+            print(&format!("{}: already complete{how}\n", output.display()))
+        }
     }
 }
 

@@ -115,7 +115,8 @@ pub(crate) fn write_table(
     })?;
     let rows = writer.finish()?;
     let (path, new) = (digest_path(output), digest_path(output).with_extension("xxh3.new"));
-    fs::write(&new, format!("{:016x}\n", digest_of(&staged)?)).map_err(fail)?;
+    let length = fs::metadata(&staged).map_err(fail)?.len();
+    fs::write(&new, format!("{:016x} {length}\n", digest_of(&staged)?)).map_err(fail)?;
     fs::rename(&new, &path).map_err(fail)?;
     let partial = partial_path(output);
     fs::rename(&staged, &partial).map_err(fail)?;
@@ -138,10 +139,26 @@ fn share(memory: u64) -> u64 {
 /// # Errors
 /// I/O, also where that was not recorded.
 pub(crate) fn is_as_written(output: &Path) -> Result<bool> {
+    let recorded = recorded(output)?;
+    let digest = recorded.split_whitespace().next().unwrap_or_default();
+    Ok(u64::from_str_radix(digest, 16).ok() == Some(digest_of(output)?))
+}
+
+/// Whether the table at `output` is as long as the file that was written.
+///
+/// # Errors
+/// As [`is_as_written`].
+pub(crate) fn has_its_length(output: &Path) -> Result<bool> {
+    let recorded = recorded(output)?;
+    let length = recorded.split_whitespace().nth(1).and_then(|length| length.parse().ok());
+    let fail = |e| Error::io(format_args!("looking at {}", output.display()), e);
+    Ok(length == Some(fs::metadata(output).map_err(fail)?.len()))
+}
+
+/// The digest of a table, and its length.
+fn recorded(output: &Path) -> Result<String> {
     let path = digest_path(output);
-    let recorded = fs::read_to_string(&path)
-        .map_err(|e| Error::io(format_args!("reading {}", path.display()), e))?;
-    Ok(u64::from_str_radix(recorded.trim(), 16).ok() == Some(digest_of(output)?))
+    fs::read_to_string(&path).map_err(|e| Error::io(format_args!("reading {}", path.display()), e))
 }
 
 fn digest_path(output: &Path) -> PathBuf {
