@@ -234,7 +234,7 @@ pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan>
             .collect(),
         dtype: out.dtype,
     };
-    check_tables(&grid)?;
+    check_tables(&grid, request.pipeline)?;
     let visits = visits(request.pipeline, &grid);
     check_lengths(request.pipeline, &visits)?;
     let whole = visits_of_whole(request.pipeline, &grid)?;
@@ -278,20 +278,29 @@ pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan>
     })
 }
 
-/// Most chunks, or storage chunks, along one axis: plans keep a row for each.
+/// Rows of the tables that a plan keeps: one for each chunk along each axis of each volume that the ops
+/// read or make. About 48 MiB.
+const MOST_ROWS: u64 = 1 << 21;
+/// The same of storage chunks along one axis.
 const MOST_ON_AXIS: u64 = 1 << 22;
 
-fn check_tables(grid: &ChunkGrid) -> Result<()> {
-    match grid.counts().iter().position(|&n| n > MOST_ON_AXIS) {
-        None => Ok(()),
-        Some(axis) => Err(Error::unsupported(format!(
-            "chunk {} makes {} chunks along axis {axis}; legal: up to {MOST_ON_AXIS}, with a chunk of \
-             at least {} there",
-            comma(grid.chunk_shape()),
-            grid.counts()[axis],
-            grid.domain().shape()[axis].div_ceil(MOST_ON_AXIS)
-        ))),
+fn check_tables(grid: &ChunkGrid, pipeline: &Pipeline) -> Result<()> {
+    let volumes = pipeline.steps().len() as u64 + 1;
+    let rows = grid.counts().iter().fold(0, |sum: u64, &n| sum.saturating_add(n));
+    if rows.saturating_mul(volumes) <= MOST_ROWS {
+        return Ok(());
     }
+    let counts = grid.counts();
+    let axis = (0..counts.len()).max_by_key(|&a| counts[a]).unwrap_or(0);
+    // With as many on each of the others.
+    let legal = (MOST_ROWS / volumes).saturating_sub(rows - counts[axis]).max(1);
+    Err(Error::unsupported(format!(
+        "chunk {} makes {} chunks along axis {axis}; legal: up to {legal}, with a chunk of at least {} \
+         there",
+        comma(grid.chunk_shape()),
+        counts[axis],
+        grid.domain().shape()[axis].div_ceil(legal)
+    )))
 }
 
 /// Refuses chunks that are longer, with their halo, than a block can address.
@@ -515,11 +524,14 @@ fn choose_storage(request: &PlanRequest<'_>, grid: &ChunkGrid) -> Result<Option<
 /// `free`, an axis has one core only, and any length aligns. A length without divisors stays.
 fn divide(mut core: Coords, free: impl Fn(usize) -> bool) -> Coords {
     const MOST: u64 = 1 << 22;
+    // Of a length beyond any volume's, a larger factor would take minutes to find.
+    const SMALL: u64 = 1 << 16;
     while Region::whole(&core).voxels() > MOST {
         // The longest axis that has a divisor; one voxel thick it would only make many files.
         let divided = |a: usize| {
             let n = core[a];
-            let factor = (2..=n).take_while(|f| f * f <= n).find(|&f| n.is_multiple_of(f));
+            let small = (2..=SMALL.min(n)).take_while(|f| f * f <= n);
+            let factor = small.into_iter().find(|&f| n.is_multiple_of(f));
             let half = if free(a) { Some(n.div_ceil(2)) } else { factor.map(|f| n / f) };
             half.filter(|&h| h >= 8 && h < n)
         };
