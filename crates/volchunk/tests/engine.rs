@@ -481,7 +481,7 @@ fn absurd_shapes_are_refused_before_a_table_is_made() {
     let mut request = request(&pipeline, &[64], 1);
     let error = plan(&request).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.to_string().contains("a chunk of at least 274877906944"), "{error}");
+    assert!(error.to_string().contains("a chunk of at least 549755813888"), "{error}");
     request.chunk = None;
     plan(&request).unwrap_err();
     request.chunk = Some(Coords::from_slice(&[1 << 40]));
