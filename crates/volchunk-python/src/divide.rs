@@ -68,6 +68,9 @@ pub(crate) struct Divide {
     skip_empty: Option<String>,
 }
 
+/// Bytes of freed blocks that the interpreter's allocator keeps.
+const KEPT: u64 = 4 << 20;
+
 impl Divide {
     /// What need not be computed of what `pipeline` gives.
     pub(crate) fn selected(&self, pipeline: &Pipeline) -> PyResult<Selected> {
@@ -109,10 +112,12 @@ impl Divide {
             storage,
             workers: Some(self.workers),
             memory: self.memory,
-            // The allocator may keep what a reader took, behind it.
+            // The allocator may keep what a reader took, behind it, and smaller blocks: a program has it
+            // give them back, which is not for a library to settle.
             held: voxels
                 .saturating_mul(self.held)
-                .saturating_add(source.read_overhead().saturating_mul(self.workers as u64)),
+                .saturating_add(source.read_overhead().saturating_mul(self.workers as u64))
+                .saturating_add(KEPT),
             mask: selected.mask.as_deref(),
             skip_empty: selected.skip_empty.is_some(),
             read_overhead: source.read_overhead(),
