@@ -1,12 +1,13 @@
 //! Where the results of chunks go.
 
-use std::{path::Path, sync::atomic::AtomicBool};
+use std::{fs, path::Path, sync::atomic::AtomicBool};
 
 use volchunk::{Error, ErrorKind, Result, Sink, Spool, os};
 use volchunk_io::{Part, companion_path, partial_path, remove_output, resume};
 
 use crate::{
     config::Target,
+    journals::journals,
     prepare::Prepared,
     table::{self, BlobRows, Written, open_spool, read_spool},
 };
@@ -25,6 +26,13 @@ pub(crate) fn open_or_anew<T>(
             open()
         }
         (Err(e), Some(_)) if e.kind() == ErrorKind::Truncated => {
+            // Nothing was written yet: a part that was killed as it made the file.
+            if journals(output)?.iter().all(|kept| kept.journal.done() == 0) {
+                let partial = partial_path(output);
+                fs::remove_file(&partial)
+                    .map_err(|e| Error::io(format_args!("removing {}", partial.display()), e))?;
+                return open();
+            }
             let (partial, kept) = (partial_path(output), companion_path(output));
             let what = format!(
                 "{e}; to write all parts anew, remove {} and {}",
