@@ -36,7 +36,8 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
             return match standing(output, &kept, None, workers, cancel)?.first {
                 None => say("already complete"),
                 Some(first) => refuse(format!(
-                    "is complete, but no more as it was made: {first} is missing; the command that                      wrote its part writes it anew"
+                    "is complete, but no more as it was made; lost: {first}, the first; the command \
+                     that wrote it writes it anew"
                 )),
             };
         }
