@@ -274,6 +274,11 @@ impl Job {
         self.function.is_some()
     }
 
+    /// Where the mask is, if there is one.
+    pub(crate) fn mask(&self) -> Option<&Path> {
+        self.mask.as_deref()
+    }
+
     /// The ops as text.
     pub(crate) fn ops(&self) -> &[String] {
         &self.ops

@@ -115,6 +115,34 @@ fn what_is_too_small_is_not_judged() {
     assert_eq!(text.matches("not measured: too small to judge").count(), 3, "{text}");
 }
 
+/// Neither the mask's edge, on planes of the grid, nor its fill is taken for a seam or for damage; a
+/// fill that is not there is.
+#[test]
+fn what_is_masked_is_verified() {
+    let dir = Dir::new();
+    write(&dir, "in.npy", noise);
+    write(&dir, "mask.npy", |[z, y, x]: [u64; 3]| u8::from(z >= 16 && y < 48 && x < 61));
+    let smooth = ["--op", "gaussian:sigma=1.5", "--fill", "3"];
+    for (verb, output, more) in [
+        ("run", "out.zarr", &smooth[..]),
+        ("run", "roi.npy", &[&smooth[..], &["--roi", "0:47,3:70,1:72"]].concat()),
+        ("detect", "cells.csv", &["--min-sigma", "1", "--max-sigma", "2", "--threshold", "0.001"]),
+    ] {
+        let args = [verb, "in.npy", output, "--mask", "mask.npy", "--chunk", "16,24,24"];
+        dir.call(&[&args[..], more].concat()).done();
+        let verdict = found(&dir, &[output], 0);
+        assert_eq!(verdict["input"]["changed"], false, "{verdict:#}");
+        assert!(verdict["shifted_grid"]["regions"].as_u64().unwrap() > 7, "{verdict:#}");
+        assert_eq!(verdict["shifted_grid"]["differing"], json!([]));
+    }
+    assert!(fs::read_to_string(dir.path("cells.csv")).unwrap().lines().count() > 9);
+    // Without the mask nobody knows what is an edge of it.
+    fs::rename(dir.path("mask.npy"), dir.path("m.npy")).unwrap();
+    let verdict = found(&dir, &["out.zarr"], 0);
+    assert!(verdict["planes_not_measured"].as_str().unwrap().contains("mask.npy"), "{verdict:#}");
+    assert!(dir.call(&["verify", "out.zarr"]).done().stdout.contains("where the mask was laid"));
+}
+
 /// Bits that flip on the disk are named by chunk and region, and seen by the shifted grid too.
 #[test]
 fn what_was_altered_is_named() {

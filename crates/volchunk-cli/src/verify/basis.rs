@@ -21,6 +21,7 @@ pub(super) struct Basis {
     pub(super) plan: Plan,
     pub(super) pipeline: Pipeline,
     pub(super) source: Box<dyn Source>,
+    pub(super) selected: Selected,
 }
 
 /// What became of the input, and of the mask, since the output was made of them.
@@ -95,13 +96,10 @@ pub(super) fn prepared(output: &Path, first: &Kept, means: Means<'_>) -> Result<
 }
 
 /// Refuses what cannot be held against a result that was computed.
-pub(super) fn check(prepared: &Prepared, input: &InputState) -> Result<()> {
-    if let InputState::Changed(what) = input {
-        return Err(Error::data(format!("{what} since it was made")));
-    }
-    match prepared.selected.mask_source() {
-        Some(_) => Err(Error::unsupported("a mask was laid over what was computed")),
-        None => Ok(()),
+pub(super) fn check(input: &InputState) -> Result<()> {
+    match input {
+        InputState::Changed(what) => Err(Error::data(format!("{what} since it was made"))),
+        _ => Ok(()),
     }
 }
 
@@ -116,7 +114,7 @@ pub(super) fn bases(
     kept: &[Kept],
     means: Means<'_>,
 ) -> Result<Vec<Basis>> {
-    check(&prepared, input)?;
+    check(input)?;
     let alone = Limits { workers: Some(1), ..means.limits };
     let mut bases = Vec::new();
     for head in kept.iter().map(|k| &k.head).filter(|head| head.level > 0) {
@@ -130,9 +128,11 @@ pub(super) fn bases(
             plan_for(&config, &pipeline, finer.read_overhead(), &Selected::default(), limits)
         };
         let plan = plan(means.limits).or_else(|_| plan(alone))?;
-        bases.push(Basis { level: head.level, plan, pipeline, source: finer });
+        // Of the finest level alone the mask was asked.
+        let selected = Selected::default();
+        bases.push(Basis { level: head.level, plan, pipeline, source: finer, selected });
     }
-    let (plan, pipeline, source) = (prepared.plan, prepared.pipeline, prepared.source);
-    bases.push(Basis { level: 0, plan, pipeline, source });
+    let Prepared { plan, pipeline, source, selected, .. } = prepared;
+    bases.push(Basis { level: 0, plan, pipeline, source, selected });
     Ok(bases)
 }

@@ -3,8 +3,8 @@
 use std::{path::Path, time::Instant};
 
 use volchunk::{
-    Audit, Control, ErrorKind, Gather, Reread, Result, SeamSearch, ShiftedAudit, Source, Wants,
-    reread,
+    Audit, Control, ErrorKind, Gather, Origin, Reread, Result, SeamSearch, ShiftedAudit, Source,
+    Wants, reread,
 };
 
 use super::{
@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{journals::Kept, progress::Display, standing::open_level};
 
-/// Reads every chunk back. On the way `search` takes its patches, and regions computed anew are
-/// compared.
+/// Reads every chunk back. On the way `search`, if there is one, takes its patches, and regions
+/// computed anew are compared.
 pub(super) fn look(
     output: &Path,
     (first, kept): (&Kept, &[Kept]),
-    search: &SeamSearch<'_>,
+    search: Option<&SeamSearch<'_>>,
     means: Means<'_>,
 ) -> Result<OfJournal> {
     let started = Instant::now();
@@ -56,16 +56,19 @@ fn look_at_level(
     result: &dyn Source,
     parts: &[Kept],
     basis: Option<&Basis>,
-    search: &SeamSearch<'_>,
+    search: Option<&SeamSearch<'_>>,
     means: Means<'_>,
 ) -> Result<(Reread, Option<Result<Audit>>)> {
     let sources: Vec<&dyn Source> = basis.iter().map(|basis| &*basis.source).collect();
-    let audit =
-        basis.map(|basis| ShiftedAudit::new(&basis.plan, &basis.pipeline, &sources, SAMPLES));
+    let mask = basis.map_or(Ok(None), |basis| basis.selected.mask(basis.pipeline.output()))?;
+    let audit = basis.map(|Basis { plan, pipeline, .. }| {
+        let origin = Origin { pipeline, sources: &sources, mask: mask.as_ref() };
+        ShiftedAudit::new(plan, origin, SAMPLES)
+    });
     let mut wants: Vec<&dyn Wants> = Vec::new();
     wants.extend(audit.iter().flatten().map(|audit| audit as &dyn Wants));
     if parts[0].head.level == 0 {
-        wants.push(search);
+        wants.extend(search.map(|search| search as &dyn Wants));
     }
     let gather = Gather::new(&wants, result.info().dtype);
     let mut all = Reread::default();

@@ -41,7 +41,8 @@ struct Verdict {
     journal: Option<OfJournal>,
     /// Of a table, whether its file is as it was written.
     table: Option<bool>,
-    seams: Vec<AxisSeams>,
+    /// Or why none were looked for.
+    seams: Result<Vec<AxisSeams>, String>,
     figure: Option<PathBuf>,
 }
 
@@ -101,9 +102,15 @@ pub(crate) fn verify(args: &VerifyArgs, cancel: &AtomicBool) -> Result<()> {
     };
     let search = SeamSearch::new(info, &chunk, &offset)
         .map_err(|e| if args.grid.is_some() { e.context("--grid") } else { e })?;
+    let mask = mask_of(kept.first());
+    let search = match &mask {
+        Ok(None) => Ok(search),
+        Ok(Some((mask, start))) => search.within(&**mask, start).map_err(|e| e.to_string()),
+        Err(e) => Err(e.to_string()),
+    };
     let journal = match kept.first() {
         None => None,
-        Some(first) => Some(journal::look(output, (first, &kept), &search, means)?),
+        Some(first) => Some(journal::look(output, (first, &kept), search.as_ref().ok(), means)?),
     };
     let request = SeamRequest {
         chunk: &chunk,
@@ -112,12 +119,17 @@ pub(crate) fn verify(args: &VerifyArgs, cancel: &AtomicBool) -> Result<()> {
         memory: means.memory(),
         cancel,
     };
-    let seams = search.finish(&*source, &request).map_err(|e| match e.kind() {
-        ErrorKind::OverMemory => e.context("--memory"),
-        _ => e,
-    })?;
-    if args.grid.is_some() && seams.iter().all(|axis| axis.skipped.is_some()) {
-        let why = report::skipped(&seams, info);
+    let seams = match search {
+        Ok(search) => Ok(search.finish(&*source, &request).map_err(|e| match e.kind() {
+            ErrorKind::OverMemory => e.context("--memory"),
+            _ => e,
+        })?),
+        Err(e) => Err(format!("nothing tells where the mask was laid: {e}")),
+    };
+    if let (Some(_), Ok(seams)) = (&args.grid, &seams)
+        && seams.iter().all(|axis| axis.skipped.is_some())
+    {
+        let why = report::skipped(seams, info);
         return Err(Error::argument(format!("--grid: nothing to measure: {why}")));
     }
     let mut verdict = Verdict {
@@ -130,10 +142,18 @@ pub(crate) fn verify(args: &VerifyArgs, cancel: &AtomicBool) -> Result<()> {
         figure: None,
     };
     if let Some(path) = &args.figure {
-        let drawn = figure::draw(path, &*source, &verdict.seams, &verdict.axis_names)?;
+        let seams = verdict.seams.as_deref().unwrap_or_default();
+        let drawn = figure::draw(path, &*source, seams, &verdict.axis_names)?;
         verdict.figure = drawn.then(|| path.clone());
     }
     tell(args, &verdict)
+}
+
+/// The mask of the job, and where the output begins in it.
+fn mask_of(first: Option<&Kept>) -> Result<Option<(Box<dyn Source>, Coords)>> {
+    let Some(head) = first.map(|first| &first.head) else { return Ok(None) };
+    let Some(path) = head.job.mask() else { return Ok(None) };
+    Ok(Some((open(path)?, Coords::from_slice(head.grid()?.domain().start()))))
 }
 
 /// Prints what was found; an error if that is anything.

@@ -26,7 +26,10 @@ impl Verdict {
             Some(false) => line(&mut t, "table", "the file is NOT as it was written"),
             None => {}
         }
-        for axis in &self.seams {
+        if let Err(why) = &self.seams {
+            line(&mut t, "planes", &format!("not measured: {why}"));
+        }
+        for axis in self.seams.iter().flatten() {
             let name = format!("planes of {}", self.axis_names[axis.axis]);
             self.axis_text(&mut t, &name, axis);
         }
@@ -106,8 +109,8 @@ impl Verdict {
         if self.table == Some(false) {
             parts.push("the table is not what was written".into());
         }
-        let axes: Vec<&str> =
-            self.seams.iter().filter(|s| s.found()).map(|s| &*self.axis_names[s.axis]).collect();
+        let found = self.seams.iter().flatten().filter(|s| s.found());
+        let axes: Vec<&str> = found.map(|s| &*self.axis_names[s.axis]).collect();
         if !axes.is_empty() {
             parts.push(format!("seams on planes of {}", axes.join(", ")));
         }
@@ -115,7 +118,7 @@ impl Verdict {
     }
 
     pub(super) fn json(&self) -> Value {
-        let axes = self.seams.iter().map(|axis| {
+        let axes = self.seams.iter().flatten().map(|axis| {
             let each = axis.each.iter().map(|(plane, finding)| {
                 let mut value = finding_json(finding);
                 value["plane"] = json!(plane);
@@ -150,6 +153,7 @@ impl Verdict {
             "shifted_grid": self.journal.as_ref().map(OfJournal::audit_json),
             "table_as_written": self.table,
             "planes": axes.collect::<Vec<_>>(),
+            "planes_not_measured": self.seams.as_ref().err(),
             "figure": self.figure.as_ref().map(|f| f.display().to_string()),
         })
     }

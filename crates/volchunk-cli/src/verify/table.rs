@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use volchunk::{
-    Control, Coords, Dtype, Error, ErrorKind, Reread, Result, Spool, VolumeInfo, audit_tables,
-    reread_tables,
+    Control, Coords, Dtype, Error, ErrorKind, Origin, Reread, Result, Spool, VolumeInfo,
+    audit_tables, reread_tables,
 };
 
 use super::{
@@ -62,7 +62,7 @@ pub(super) fn verify(args: &VerifyArgs, means: Means<'_>) -> Result<Verdict> {
         chunk: Coords::from_slice(&first.head.chunk),
         journal: Some(OfJournal { input, reread: vec![(0, all)], elapsed, audit }),
         table: Some(is_as_written(output)?),
-        seams: Vec::new(),
+        seams: Ok(Vec::new()),
         figure: None,
     })
 }
@@ -73,14 +73,14 @@ fn audit(
     spools: &[Spool],
     means: Means<'_>,
 ) -> Result<volchunk::Audit> {
-    check(prepared, input)?;
+    check(input)?;
     let control = Control { cancel: means.cancel, ..Control::default() };
     let spools: Vec<&Spool> = spools.iter().collect();
-    let (plan, pipeline) = (&prepared.plan, &prepared.pipeline);
-    audit_tables(plan, pipeline, &[&*prepared.source], &spools, SAMPLES, control).map_err(|e| {
-        match e.kind() {
-            ErrorKind::OverMemory => e.context("--memory"),
-            _ => e,
-        }
+    let Prepared { plan, pipeline, source, selected, .. } = prepared;
+    let mask = selected.mask(pipeline.output())?;
+    let origin = Origin { pipeline, sources: &[&**source], mask: mask.as_ref() };
+    audit_tables(plan, origin, &spools, SAMPLES, control).map_err(|e| match e.kind() {
+        ErrorKind::OverMemory => e.context("--memory"),
+        _ => e,
     })
 }

@@ -7,13 +7,14 @@ use std::{
 
 use super::{
     executor::{Control, for_each_chunk},
+    look::Origin,
     plan::Plan,
     reread::fitting,
     shifted::{Audit, shifted_regions},
     spool::Spool,
     sweep::{raster, rows_in},
 };
-use crate::{Coords, Error, Pipeline, Region, Result, Scratch, Source};
+use crate::{Coords, Error, Region, Result, Scratch};
 
 /// Computes up to `samples` chunks anew, spread over the volume and half a chunk aside from those of
 /// `plan`, so that each spans the corners of several of them, and compares their rows, bit for bit,
@@ -25,8 +26,7 @@ use crate::{Coords, Error, Pipeline, Region, Result, Scratch, Source};
 /// nothing differs, what a source or an op reports, and a chunk without a table.
 pub fn audit_tables(
     plan: &Plan,
-    pipeline: &Pipeline,
-    sources: &[&dyn Source],
+    origin: Origin<'_>,
     spools: &[&Spool],
     samples: u64,
     control: Control<'_>,
@@ -37,7 +37,7 @@ pub fn audit_tables(
     // By the number of its region.
     let found: Mutex<BTreeMap<u64, Result<_>>> = Mutex::default();
     let compare = |region: &Region, scratch: &mut Scratch| {
-        let table = pipeline.compute(sources, region, scratch)?;
+        let table = origin.compute(region, scratch)?;
         let columns = table.shape()[1].max(1) as usize;
         let mut expected: Vec<&[f64]> = table.as_slice::<f64>().chunks_exact(columns).collect();
         let held = rows_in(spools, region)?;

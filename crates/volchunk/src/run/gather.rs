@@ -17,7 +17,7 @@ pub trait Wants: Sync {
 
     /// Called once for a region, by its number, when all of it is there. Regions for which memory is
     /// short, or of which something cannot be read, are never taken.
-    fn take(&self, number: usize, voxels: &Buffer);
+    fn take(&self, number: usize, voxels: &Buffer, scratch: &mut Scratch);
 
     /// Bytes that [`take`](Self::take) or [`work`](Self::work) hold in each worker beyond what they
     /// are given.
@@ -121,7 +121,7 @@ impl<'a> Gather<'a> {
     }
 
     /// Takes what is wanted of the chunk at `place`, which is offered once.
-    pub(super) fn offer(&self, place: &Region, chunk: &Buffer) {
+    pub(super) fn offer(&self, place: &Region, chunk: &Buffer, scratch: &mut Scratch) {
         let apart = |region: &Region| {
             (0..place.ndim())
                 .any(|a| region.start()[a] >= place.stop(a) || place.start()[a] >= region.stop(a))
@@ -129,7 +129,7 @@ impl<'a> Gather<'a> {
         for slot in self.slots.iter().filter(|slot| !apart(&slot.region)) {
             if let Some(whole) = self.add(slot, place, chunk) {
                 let (who, number) = slot.of;
-                self.wants[who].take(number, &whole);
+                self.wants[who].take(number, &whole, scratch);
                 self.room.fetch_add(self.bytes_of(&slot.region), Ordering::Relaxed);
                 self.memory().give(whole);
             }
@@ -178,7 +178,7 @@ mod tests {
             vec![Region::from_ranges([1..3, 1..4]), Region::from_ranges([0..1, 0..2])]
         }
 
-        fn take(&self, number: usize, voxels: &Buffer) {
+        fn take(&self, number: usize, voxels: &Buffer, _: &mut Scratch) {
             self.0.lock().unwrap().push((number, voxels.as_slice().to_vec()));
         }
 
@@ -197,7 +197,8 @@ mod tests {
             let at = |z: u64, x: u64| (z * 4 + x) as u16;
             let chunk = [at(z, x), at(z, x + 1), at(z + 1, x), at(z + 1, x + 1)];
             let place = Region::from_ranges([z..z + 2, x..x + 2]);
-            gather.offer(&place, &Buffer::from_slice(&[2, 2], &chunk));
+            let chunk = Buffer::from_slice(&[2, 2], &chunk);
+            gather.offer(&place, &chunk, &mut Scratch::new());
         }
         two.0.into_inner().unwrap()
     }

@@ -12,9 +12,9 @@ use super::{
     executor::for_each_chunk,
     footprint::{Footprint, Visit, visits},
     journal::{Journal, Receipt},
-    mask::Mask,
+    mask::{Cover, Mask},
 };
-use crate::{ChunkGrid, Input, Pipeline, Result, Source};
+use crate::{Buffer, ChunkGrid, Input, Pipeline, Region, Result, Scratch, Source};
 
 /// What every chunk reads of every source, and of the mask.
 pub(super) struct Reads<'a>(Vec<(&'a dyn Source, Footprint)>);
@@ -57,6 +57,25 @@ pub struct Origin<'a> {
     pub sources: &'a [&'a dyn Source],
     /// Where the result counts.
     pub mask: Option<&'a Mask<'a>>,
+}
+
+impl Origin<'_> {
+    /// What the job makes at `core`, in one piece.
+    pub(super) fn compute(&self, core: &Region, scratch: &mut Scratch) -> Result<Buffer> {
+        let compute = |scratch: &mut Scratch| self.pipeline.compute(self.sources, core, scratch);
+        let Some(mask) = self.mask else { return compute(scratch) };
+        let columns = self.pipeline.columns();
+        Ok(match mask.cover(core, scratch)? {
+            Cover::Outside => mask.outside(core, columns, scratch),
+            Cover::Inside => compute(scratch)?,
+            Cover::Partly(inside) => {
+                let result = compute(scratch)?;
+                let result = mask.laid_over(&inside, core, columns, result);
+                scratch.give(inside);
+                result
+            }
+        })
+    }
 }
 
 impl fmt::Debug for Origin<'_> {

@@ -76,13 +76,38 @@ impl<'a> Mask<'a> {
         Ok(if some { Cover::Inside } else { Cover::Outside })
     }
 
-    /// The result over a core that lies outside.
-    pub(super) fn outside(&self, core: &Region, scratch: &mut Scratch) -> Buffer {
-        filled(&self.fill, core.shape(), scratch)
+    /// The result over a core that lies outside; where it is a table, one of `columns` without rows.
+    pub(super) fn outside(
+        &self,
+        core: &Region,
+        columns: Option<u64>,
+        scratch: &mut Scratch,
+    ) -> Buffer {
+        match columns {
+            Some(columns) => Buffer::zeros(&[0, columns], Dtype::F64),
+            None => filled(&self.fill, core.shape(), scratch),
+        }
+    }
+
+    /// What is left of `result` over a core that `inside` covers partly; `columns` as above.
+    pub(super) fn laid_over(
+        &self,
+        inside: &Buffer,
+        core: &Region,
+        columns: Option<u64>,
+        mut result: Buffer,
+    ) -> Buffer {
+        match columns {
+            Some(_) => rows_inside(inside, core, &result),
+            None => {
+                self.apply(inside, &mut result);
+                result
+            }
+        }
     }
 
     /// Puts the fill value at every voxel of `result` where `mask`, of its shape, is zero.
-    pub(super) fn apply(&self, mask: &Buffer, result: &mut Buffer) {
+    fn apply(&self, mask: &Buffer, result: &mut Buffer) {
         let (size, fill) = (result.dtype().size(), self.fill.bytes());
         let result = result.bytes_mut();
         dispatch!(mask.dtype(), T => {
@@ -96,6 +121,33 @@ impl<'a> Mask<'a> {
             }
         });
     }
+}
+
+/// Whether each voxel of `region` is inside of `mask`, in C order.
+///
+/// # Errors
+/// What the mask reports.
+pub(crate) fn inside(
+    mask: &dyn Source,
+    region: &Region,
+    scratch: &mut Scratch,
+) -> Result<Vec<bool>> {
+    let mut voxels = scratch.take(region.shape(), mask.info().dtype);
+    mask.read(region, voxels.view_mut(), scratch)?;
+    let inside = dispatch!(voxels.dtype(), T => {
+        voxels.as_slice::<T>().iter().map(|&v| v != T::default()).collect()
+    });
+    scratch.give(voxels);
+    Ok(inside)
+}
+
+/// Bytes of so many voxels of `mask`, and what reading them takes together with them.
+pub(crate) fn mask_bytes(mask: &dyn Source, voxels: u64) -> (u64, u64) {
+    let info = mask.info();
+    let bytes = |voxels: u64| voxels.saturating_mul(info.dtype.size() as u64);
+    let held = bytes(voxels);
+    let decoded = info.storage.as_ref().map_or(0, |s| bytes(Region::whole(&s.chunk).voxels()));
+    (held, held.saturating_add(decoded).saturating_add(mask.read_overhead()))
 }
 
 /// Whether some, and whether all voxels are not zero.
@@ -124,7 +176,7 @@ fn blank<T: Element, W: bytemuck::Pod>(mask: &[T], result: &mut [u8], fill: &[u8
 }
 
 /// The rows of a table of `core` whose voxel is not zero in `mask`, of the core's shape.
-pub(super) fn rows_inside(mask: &Buffer, core: &Region, table: &Buffer) -> Buffer {
+fn rows_inside(mask: &Buffer, core: &Region, table: &Buffer) -> Buffer {
     let columns = table.shape()[1];
     let inside = |row: &&[f64]| {
         let place = (0..core.ndim()).fold(0, |place, a| {

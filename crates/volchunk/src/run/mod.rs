@@ -30,6 +30,7 @@ pub use gather::{Gather, Wants};
 pub use journal::{Journal, Receipt};
 pub use look::{Looked, Origin, look};
 pub use mask::{Mask, chunks_outside};
+pub(crate) use mask::{inside, mask_bytes};
 pub use plan::{Memory, Plan, PlanRequest, StorageRequest, plan};
 pub use reread::{Altered, Reread, reread, reread_tables};
 pub use run_job::{Report, RunOptions, run, run_with};

@@ -3,7 +3,7 @@
 use super::{
     auto_chunk,
     footprint::{AxisFootprint, Footprint, Visit, visits},
-    mask::check_shape,
+    mask::{check_shape, mask_bytes},
 };
 use crate::{
     ChunkGrid, Coords, Error, ErrorKind, Input, Pipeline, Region, Result, Source, StorageGrid,
@@ -247,7 +247,8 @@ pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan>
         per_worker = per_worker.saturating_add(looked_at(request.pipeline, &visits));
     }
     if let Some(mask) = request.mask {
-        let (held, reading) = mask_bytes(mask, &visits[0].footprint.largest());
+        let (held, reading) =
+            mask_bytes(mask, Region::whole(visits[0].footprint.largest()).voxels());
         per_worker = per_worker.saturating_add(held).max(reading);
     }
     let per_worker = per_worker.max(result.saturating_add(write_overhead));
@@ -407,14 +408,6 @@ fn looked_at(pipeline: &Pipeline, visits: &[Visit]) -> u64 {
     let reads = visits.iter().filter(|visit| matches!(visit.node, Input::Source(_)));
     let bytes = reads.map(|v| bytes(&v.footprint.largest(), info_of(pipeline, v.node)));
     bytes.fold(0, u64::saturating_add)
-}
-
-/// Bytes of the mask over a core, and what reading it takes together with them.
-fn mask_bytes(mask: &dyn Source, core: &[u64]) -> (u64, u64) {
-    let info = mask.info();
-    let held = bytes(core, info);
-    let decoded = info.storage.as_ref().map_or(0, |s| bytes(&s.chunk, info));
-    (held, held.saturating_add(decoded).saturating_add(mask.read_overhead()))
 }
 
 /// Of the bytes set aside for the halo cache one in so many holds no voxels: the pieces that it keeps and

@@ -108,7 +108,7 @@ pub fn reread(
                     let read = result.read(&place, buffer.view_mut(), scratch);
                     let same = digest(&buffer) == receipt.digest;
                     if let (Ok(()), Some(gather)) = (&read, gather) {
-                        gather.offer(&place, &buffer);
+                        gather.offer(&place, &buffer, scratch);
                     }
                     scratch.give(buffer);
                     match read {

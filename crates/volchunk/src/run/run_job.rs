@@ -19,12 +19,12 @@ use super::{
     journal::Journal,
     keeper::{Keeper, Standing},
     look::Reads,
-    mask::{Cover, Mask, rows_inside},
+    mask::{Cover, Mask},
     plan::Plan,
     reader::{ChunkReader, caches},
     todo::Todo,
 };
-use crate::{Buffer, Dtype, Error, ErrorKind, Pipeline, Region, Result, Scratch, Sink, Source, os};
+use crate::{Buffer, Error, ErrorKind, Pipeline, Region, Result, Scratch, Sink, Source, os};
 
 /// How a run is watched, and what it does about interruptions and failures.
 #[derive(Clone, Default)]
@@ -356,10 +356,7 @@ impl Job<'_> {
         let mask = self.options.mask;
         let cover = mask.map_or(Ok(Cover::Inside), |mask| mask.cover(at.core, scratch))?;
         if let (Some(mask), Cover::Outside) = (mask, &cover) {
-            let outside = match self.pipeline.columns() {
-                Some(columns) => Buffer::zeros(&[0, columns], Dtype::F64),
-                None => mask.outside(at.core, scratch),
-            };
+            let outside = mask.outside(at.core, self.pipeline.columns(), scratch);
             return Ok((outside, Some(&self.counts.outside)));
         }
         let found = match &self.empty {
@@ -376,10 +373,7 @@ impl Job<'_> {
             }
         };
         if let (Some(mask), Cover::Partly(inside)) = (mask, cover) {
-            match self.pipeline.columns() {
-                Some(_) => buffer = rows_inside(&inside, at.core, &buffer),
-                None => mask.apply(&inside, &mut buffer),
-            }
+            buffer = mask.laid_over(&inside, at.core, self.pipeline.columns(), buffer);
             scratch.give(inside);
         }
         Ok((buffer, skipped))

@@ -6,6 +6,7 @@ use super::{
     executor::{Control, for_each_chunk},
     footprint::visits,
     gather::Wants,
+    look::Origin,
     plan::{Plan, stored_span},
     reread::{fitting, reading_bytes},
 };
@@ -70,8 +71,7 @@ const COMPUTING: u64 = 6;
 /// brings the result's voxels; [`finish`](Self::finish) does what is left.
 pub struct ShiftedAudit<'a> {
     plan: &'a Plan,
-    pipeline: &'a Pipeline,
-    sources: &'a [&'a dyn Source],
+    origin: Origin<'a>,
     /// In coordinates of the whole result.
     regions: Vec<Region>,
     meetings: Vec<Mutex<Meeting>>,
@@ -93,17 +93,12 @@ impl std::fmt::Debug for ShiftedAudit<'_> {
 }
 
 impl<'a> ShiftedAudit<'a> {
-    /// Up to `samples` regions of the result of `plan`.
+    /// Up to `samples` regions of the result of `plan`, which was computed from `origin`.
     ///
     /// # Errors
     /// A region that no grid can be made of.
-    pub fn new(
-        plan: &'a Plan,
-        pipeline: &'a Pipeline,
-        sources: &'a [&'a dyn Source],
-        samples: u64,
-    ) -> Result<Self> {
-        let grid = &plan.grid;
+    pub fn new(plan: &'a Plan, origin: Origin<'a>, samples: u64) -> Result<Self> {
+        let (grid, pipeline) = (&plan.grid, origin.pipeline);
         let one = shifted_regions(grid, 1);
         let cost =
             one.first().map_or(Ok(0), |region| cost(pipeline, grid, &middle(grid, region)))?;
@@ -112,7 +107,7 @@ impl<'a> ShiftedAudit<'a> {
         let regions = shifted_regions(grid, samples.min(affordable));
         let regions: Vec<Region> = regions.iter().map(|region| middle(grid, region)).collect();
         let meetings = regions.iter().map(|_| Mutex::default()).collect();
-        Ok(Self { plan, pipeline, sources, regions, meetings })
+        Ok(Self { plan, origin, regions, meetings })
     }
 
     /// Computes, reads and compares what has not met yet, and tries again what failed. Threads:
@@ -166,7 +161,7 @@ impl<'a> ShiftedAudit<'a> {
     }
 
     fn compute(&self, k: usize, scratch: &mut Scratch) -> Result<()> {
-        let computed = self.pipeline.compute(self.sources, &self.regions[k], scratch)?;
+        let computed = self.origin.compute(&self.regions[k], scratch)?;
         scratch.forget(&computed);
         self.meeting(k).bring(|meeting| meeting.computed = Some(computed));
         Ok(())
@@ -187,7 +182,7 @@ impl Wants for ShiftedAudit<'_> {
         (0..self.regions.len()).map(|k| self.place(k)).collect()
     }
 
-    fn take(&self, number: usize, voxels: &Buffer) {
+    fn take(&self, number: usize, voxels: &Buffer, _: &mut Scratch) {
         self.meeting(number).bring(|meeting| meeting.held = Some(voxels.clone()));
     }
 
@@ -382,8 +377,9 @@ mod tests {
         })
         .unwrap();
         let sources: [&dyn Source; 1] = [&half];
+        let origin = Origin { pipeline: &pipeline, sources: &sources, mask: None };
         let finish = |value: u8| {
-            let audit = ShiftedAudit::new(&plan, &pipeline, &sources, 24).unwrap();
+            let audit = ShiftedAudit::new(&plan, origin, 24).unwrap();
             audit.work(0, &mut Scratch::new());
             let result = Buffer::from_slice(&[64, 9], &[value; 64 * 9]);
             audit.finish(&ArraySource::new(result.view()), Control::default())

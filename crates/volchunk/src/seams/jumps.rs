@@ -55,9 +55,12 @@ struct Sums {
     count: u32,
 }
 
+/// Where fewer than one in so many columns count, a plane tells nothing.
+const SPARSEST: usize = 4;
+
 /// The jumps in `voxels`, read at `site`, of all orders that reach up to `reach` voxels beyond those
-/// beside a plane. Voxels that are not finite count for nothing.
-pub(super) fn jumps(voxels: &Buffer, site: &Site, reach: u64) -> Measure {
+/// beside a plane. Voxels that are not finite, or not `inside`, count for nothing.
+pub(super) fn jumps(voxels: &Buffer, inside: Option<&[bool]>, site: &Site, reach: u64) -> Measure {
     let (columns, stride) = columns(voxels.shape(), site.axis);
     let length = voxels.shape()[site.axis] as usize;
     let passes = reach as usize + 1;
@@ -71,6 +74,11 @@ pub(super) fn jumps(voxels: &Buffer, site: &Site, reach: u64) -> Measure {
             for (k, line) in lines.iter_mut().enumerate() {
                 for (v, column) in line.iter_mut().zip(block) {
                     *v = from[column + k * stride].to_f64();
+                }
+                if let Some(inside) = inside {
+                    let outside = |column: &usize| !inside[column + k * stride];
+                    let line = line.iter_mut().zip(block).filter(|(_, column)| outside(column));
+                    line.for_each(|(v, _)| *v = f64::NAN);
                 }
                 // What lies beyond the last column is 0, and adds nothing.
                 line[block.len()..].fill(0.0);
@@ -101,7 +109,8 @@ pub(super) fn jumps(voxels: &Buffer, site: &Site, reach: u64) -> Measure {
     }
     let mut measure = Measure::default();
     let middle = (site.plane - site.region.start()[site.axis]) as usize;
-    for (at, sums) in sums.iter().enumerate().filter(|(_, sums)| sums.count > 0) {
+    let tells = |sums: &Sums| sums.count > 0 && sums.count as usize * SPARSEST >= columns.len();
+    for (at, sums) in sums.iter().enumerate().filter(|(_, sums)| tells(sums)) {
         let (pass, k) = (at / length, at % length);
         let slot = (k + BESIDE as usize).checked_sub(middle);
         if let Some(slot) = slot.filter(|&slot| slot < LENGTH) {

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError, atomic::AtomicBool};
 
 use crate::{
     Buffer, Error, ErrorKind, Region, Result, Scratch, Source, VolumeInfo, Wants, for_each_chunk,
+    run::{inside, mask_bytes},
 };
 use jumps::{KINDS, Measure, jumps};
 use sites::{Lattice, Site, sites};
@@ -108,6 +109,8 @@ pub struct SeamSearch<'a> {
     lattice: Lattice<'a>,
     info: &'a VolumeInfo,
     sites: Vec<Site>,
+    /// Where voxels count, and where the volume begins in it.
+    mask: Option<(&'a dyn Source, &'a [u64])>,
     measured: Vec<Mutex<Option<Measure>>>,
 }
 
@@ -127,7 +130,24 @@ impl<'a> SeamSearch<'a> {
         let measurable = (0..info.ndim()).filter(|&axis| lattice.hindrance(axis).is_none());
         let sites: Vec<Site> = measurable.flat_map(|axis| sites(&lattice, axis)).collect();
         let measured = sites.iter().map(|_| Mutex::default()).collect();
-        Ok(Self { lattice, info, sites, measured })
+        Ok(Self { lattice, info, sites, mask: None, measured })
+    }
+
+    /// Counts voxels where `mask`, in which the volume begins at `start`, is not zero, and no others:
+    /// the edge of a mask is no seam, wherever it lies.
+    ///
+    /// # Errors
+    /// A mask in which the volume does not lie.
+    pub fn within(self, mask: &'a dyn Source, start: &'a [u64]) -> Result<Self> {
+        let own = Region::whole(&self.info.shape);
+        if start.len() != own.ndim() {
+            return Err(Error::argument(format!(
+                "the volume {:?} cannot begin at {start:?} of a mask",
+                self.info.shape
+            )));
+        }
+        own.translate(start).check_within(&mask.info().shape, "the volume in its mask")?;
+        Ok(Self { mask: Some((mask, start)), ..self })
     }
 
     /// Measures the patches that were not taken, and judges.
@@ -194,11 +214,22 @@ impl<'a> SeamSearch<'a> {
                 let region = &self.sites[number].region;
                 let mut voxels = scratch.take(region.shape(), info.dtype);
                 source.read(region, voxels.view_mut(), scratch)?;
-                self.take(number, &voxels);
+                let measured = self.measure(number, &voxels, scratch);
                 scratch.give(voxels);
-                Ok(())
+                measured
             },
         )?;
+        Ok(())
+    }
+
+    fn measure(&self, number: usize, voxels: &Buffer, scratch: &mut Scratch) -> Result<()> {
+        let site = &self.sites[number];
+        let inside = self
+            .mask
+            .map(|(mask, start)| inside(mask, &site.region.translate(start), scratch))
+            .transpose()?;
+        let found = jumps(voxels, inside.as_deref(), site, self.lattice.reach(site.axis));
+        *self.measured[number].lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         Ok(())
     }
 
@@ -213,10 +244,9 @@ impl Wants for SeamSearch<'_> {
         self.sites.iter().map(|site| site.region.clone()).collect()
     }
 
-    fn take(&self, number: usize, voxels: &Buffer) {
-        let site = &self.sites[number];
-        let found = jumps(voxels, site, self.lattice.reach(site.axis));
-        *self.measured[number].lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+    fn take(&self, number: usize, voxels: &Buffer, scratch: &mut Scratch) {
+        // What fails here is tried again by `finish`, which tells it.
+        let _ = self.measure(number, voxels, scratch);
     }
 
     fn bytes(&self) -> u64 {
@@ -224,7 +254,9 @@ impl Wants for SeamSearch<'_> {
         const BLOCK: u64 = 64 << 10;
         let across = |site: &Site| site.region.voxels() / site.region.shape()[site.axis].max(1);
         let columns = self.sites.iter().map(across).max().unwrap_or(0);
-        columns.saturating_mul(16).saturating_add(BLOCK)
+        let patch = self.largest();
+        let mask = self.mask.map_or(0, |(mask, _)| mask_bytes(mask, patch).1.saturating_add(patch));
+        columns.saturating_mul(16).saturating_add(BLOCK).saturating_add(mask)
     }
 }
 

@@ -229,6 +229,57 @@ fn one_wild_voxel_hides_no_seam() {
     assert!(look(&floats(&v, SHAPE), [24, 32, 40]).iter().all(AxisSeams::found));
 }
 
+/// The edge of a mask, on planes of the grid, is no seam of it; what is left inside of it is.
+#[test]
+fn the_edge_of_a_mask_is_no_seam() {
+    let chunk = [24, 32, 40];
+    let c = chunk.map(|c| c as usize);
+    // The mask of a whole volume, of which this one is a region.
+    let start = [3, 2, 1];
+    let inside = |z: usize, y: usize, x: usize| z >= c[0] && y < 2 * c[1] && x >= c[2];
+    let mask = volume([80; 3], |z, y, x| {
+        let at = [z, y, x].iter().zip(&start).all(|(&at, &s)| at >= s as usize);
+        f64::from(at && inside(z - 3, y - 2, x - 1))
+    });
+    let shape = [72, 76, 78];
+    let mask = Buffer::from_slice(&[80; 3], &mask.iter().map(|&v| v as u8).collect::<Vec<_>>());
+    let cancel = AtomicBool::new(false);
+    let raw = noise(shape, 3);
+    let found = |filtered: &[f64], masked: bool| {
+        let at = |z: usize, y: usize, x: usize| {
+            let value = filtered[(z * shape[1] + y) * shape[2] + x];
+            if inside(z, y, x) { value } else { 0.0 }
+        };
+        let v = floats(&volume(shape, at), shape);
+        let (source, mask) = (ArraySource::new(v.view()), ArraySource::new(mask.view()));
+        let search = SeamSearch::new(source.info(), &chunk, &[0; 3]).unwrap();
+        let search = if masked { search.within(&mask, &start).unwrap() } else { search };
+        let request = SeamRequest {
+            chunk: &chunk,
+            offset: &[0; 3],
+            workers: 2,
+            memory: 1 << 30,
+            cancel: &cancel,
+        };
+        search.finish(&source, &request).unwrap()
+    };
+    let good = whole(&raw, shape, 2.0);
+    assert!(found(&good, false).iter().any(AxisSeams::found));
+    for axis in found(&good, true) {
+        assert!(!axis.found(), "{axis:?}");
+    }
+    let seams = found(&smooth(&raw, shape, 2.0, c, 0), true);
+    // On the other axes every plane is an edge of the mask, or lies outside.
+    assert_eq!(seams.iter().map(AxisSeams::found).collect::<Vec<_>>(), [true, true, false]);
+
+    let info = VolumeInfo::new(&[72, 76, 80], crate::Dtype::F32);
+    let mask = ArraySource::new(mask.view());
+    for start in [&start[..], &[0, 0]] {
+        let search = SeamSearch::new(&info, &chunk, &[0; 3]).unwrap();
+        assert!(search.within(&mask, start).unwrap_err().to_string().contains("mask"));
+    }
+}
+
 #[test]
 fn what_cannot_be_measured_is_said() {
     let v = bytes(&noise([40, 40, 40], 1), [40, 40, 40], 9.0);
