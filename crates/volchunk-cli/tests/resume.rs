@@ -522,6 +522,25 @@ fn a_file_that_lost_its_end_is_not_made_long_again() {
     }
 }
 
+/// Killed between making the file and giving it its length: a part goes on, for nothing was written.
+#[test]
+fn a_part_goes_on_with_a_file_that_has_no_length_yet() {
+    let dir = Dir::new();
+    input(&dir);
+    dir.call(&run("in.zarr", "whole.npy", &[])).done();
+    let first = stored(&dir, "0/0/0");
+    let good = fs::read(&first).unwrap();
+    fs::write(&first, &good[1..]).unwrap();
+    let part = |k| dir.call(&run("in.zarr", "p.npy", &["--part", k, "-q", "--workers", "1"]));
+    part("0/2").refused(1, &["(0, 0, 0)"]);
+    fs::write(&first, &good).unwrap();
+    assert_eq!(status(&dir, "p.npy")["done"], 0);
+    fs::File::create(dir.path("p.npy.partial")).unwrap();
+    ["0/2", "1/2"].into_iter().for_each(|k| drop(part(k).done()));
+    dir.call(&["finish", "p.npy"]).done();
+    assert!(voxels(&dir.path("p.npy")).bytes() == voxels(&dir.path("whole.npy")).bytes());
+}
+
 /// Planes in a folder are files of their own: one that is written anew costs the chunks that read it.
 #[test]
 fn a_plane_that_changes_costs_its_chunks() {
