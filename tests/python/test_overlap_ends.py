@@ -68,6 +68,20 @@ def test_interrupt_stops_within_one_chunk(busy):
     assert 0 < len(done) < 100
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_interrupt_while_an_array_is_made_known_again(tmp_path):
+    # A minute's worth of voxels in a MiB of memory.
+    image = np.broadcast_to(np.ones(1 << 20, np.uint8), (1 << 18, 1 << 20))
+    began = time.monotonic()
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        volchunk.map_overlap(
+            abs, image, depth=0, chunks=(4, 1 << 20), out=tmp_path / "o.npy", version="1"
+        )
+    assert time.monotonic() - began < 5
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_thread_stays():
     before = threading.active_count()
     tasks = len(os.listdir("/proc/self/task")) if os.path.exists("/proc/self/task") else 0

@@ -196,16 +196,16 @@ impl Asked {
     ///
     /// # Errors
     /// As [`found`](Self::found); another process writes it; it was begun with another division than
-    /// `plan`'s; I/O.
+    /// `plan`'s; I/O; [`ErrorKind::Cancelled`], while the files of a complete output are looked at.
     pub fn begin(
         &self,
         plan: &Plan,
         info: &VolumeInfo,
         origin: Origin<'_>,
         wanted: Wanted,
+        cancel: &AtomicBool,
     ) -> Result<Option<Writing>> {
-        let never = AtomicBool::new(false);
-        let begun = begin_asked(self, wanted, (origin, plan.workers), &never)?;
+        let begun = begin_asked(self, wanted, (origin, plan.workers), cancel)?;
         let Some(begun) = begun else { return Ok(None) };
         // The plan was made for what was found: it can be another only if it was begun since.
         if begun.job.as_ref().is_some_and(|job| job.settled().0 != self.job.settled().0) {

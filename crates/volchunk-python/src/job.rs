@@ -197,7 +197,8 @@ impl Job {
         let mask = self.selected.mask(self.pipeline.output()).map_err(to_python)?;
         let origin =
             Origin { pipeline: &self.pipeline, sources: &[&*self.source], mask: mask.as_ref() };
-        let begun = py.detach(|| record.begin(&self.plan, &info, origin)).map_err(to_python)?;
+        let begin = |control: Control<'_>| record.begin(&self.plan, &info, origin, control.cancel);
+        let begun = Watch::silent().over(py, begin)?;
         let Some(writing) = begun else { return Ok(()) };
         let last = || record.check_input(&*self.source);
         let options = RunOptions {

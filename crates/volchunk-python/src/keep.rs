@@ -15,7 +15,7 @@ use volchunk_cli::{
 };
 use volchunk_ops::OpSpec;
 
-use crate::{error::to_python, job::parse, object::pieces, volume::VolumeSource};
+use crate::{error::to_python, job::parse, object::pieces, volume::VolumeSource, watch::Watch};
 
 /// A volume that a job reads, as a journal knows it again.
 #[pyclass(frozen, module = "volchunk._native")]
@@ -43,31 +43,27 @@ impl Known {
         let ops = parse(&ops)?;
         let source = source.source.clone();
         let word = word.unwrap_or_default();
-        let fingerprint = py
-            .detach(|| {
-                let info = source.info();
-                let of =
-                    |content, path: Option<&Path>| Fingerprint::of_content(content, path, info);
-                Ok(match how {
-                    "path" => match Fingerprint::of(&name, info)? {
-                        print if ops.iter().any(OpSpec::depends_on_whole) => {
-                            print.of_whole(&*source)?
-                        }
-                        print => print,
-                    },
-                    "digest" => of(Content::Digest(digest_of(&*source)?), None)?,
-                    "layout" => of(Content::Layout(word), Some(&name))?,
-                    "version" => of(Content::Version(word), None)?,
-                    _ => of(Content::Unknown, None)?,
-                })
+        // Watched, for a digest is one of all voxels.
+        let fingerprint = Watch::silent().over(py, |control| {
+            let info = source.info();
+            let of = |content, path: Option<&Path>| Fingerprint::of_content(content, path, info);
+            Ok(match how {
+                "path" => match Fingerprint::of(&name, info)? {
+                    print if ops.iter().any(OpSpec::depends_on_whole) => print.of_whole(&*source)?,
+                    print => print,
+                },
+                "digest" => of(Content::Digest(digest_of(&*source, control.cancel)?), None)?,
+                "layout" => of(Content::Layout(word), Some(&name))?,
+                "version" => of(Content::Version(word), None)?,
+                _ => of(Content::Unknown, None)?,
             })
-            .map_err(to_python)?;
+        })?;
         Ok(Self(GivenVolume { name, axes, voxel_size, fingerprint }))
     }
 }
 
 /// One number for all voxels of `source`, which is the same wherever they lie.
-fn digest_of(source: &dyn Source) -> Result<u64> {
+fn digest_of(source: &dyn Source, cancel: &AtomicBool) -> Result<u64> {
     let info = source.info();
     // Of a plain volume: how it happens to be stored must not matter.
     let plain = volchunk::VolumeInfo { storage: None, ..info.clone() };
@@ -75,8 +71,7 @@ fn digest_of(source: &dyn Source) -> Result<u64> {
     let digests = Mutex::new(vec![0; all.len()]);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let start = |_| Ok(Scratch::new());
-    let never = AtomicBool::new(false);
-    for_each_chunk(all.len() as u64, workers, &never, start, |scratch, k| {
+    for_each_chunk(all.len() as u64, workers, cancel, start, |scratch, k| {
         let piece = &all[k as usize];
         let mut voxels = scratch.take(piece.shape(), info.dtype);
         source.read(piece, voxels.view_mut(), scratch)?;
@@ -197,9 +192,10 @@ impl Record {
         plan: &Plan,
         info: &volchunk::VolumeInfo,
         origin: Origin<'_>,
+        cancel: &AtomicBool,
     ) -> Result<Option<volchunk_cli::Writing>> {
         let asked = self.asked(Some(plan.grid.chunk_shape()), plan.output.storage.as_ref())?;
-        asked.begin(plan, info, origin, self.manner.wanted())
+        asked.begin(plan, info, origin, self.manner.wanted(), cancel)
     }
 }
 

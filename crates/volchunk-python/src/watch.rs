@@ -28,6 +28,11 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    /// Of work that tells nothing of itself.
+    pub(crate) fn silent() -> Self {
+        Self { progress: None, interrupt: None }
+    }
+
     pub(crate) fn tell(&self, py: Python<'_>, chunks: u64) -> PyResult<()> {
         self.progress.as_ref().map_or(Ok(()), |p| p.call1(py, (chunks,)).map(drop))
     }
