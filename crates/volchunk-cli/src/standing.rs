@@ -12,6 +12,8 @@ use crate::{config::Target, journals::Kept, table::has_its_length};
 pub(crate) struct Standing {
     /// Chunks that have no receipt, or of which files are missing or of another size.
     pub(crate) missing: u64,
+    /// Whether the file of a table is of another length than was written: nothing else was looked at.
+    pub(crate) is_edited: bool,
     /// The first of all these, and where it is.
     pub(crate) first: Option<String>,
 }
@@ -46,6 +48,7 @@ pub(crate) fn standing(
     let mut all = Standing::default();
     let is_volume = matches!(Target::of_output(output), Ok(Target::Volume(_)));
     if !is_volume && !kept.is_empty() && !has_its_length(output)? {
+        all.is_edited = true;
         all.first = Some("the table, which is not as long as it was written".into());
         return Ok(all);
     }

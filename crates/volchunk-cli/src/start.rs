@@ -7,12 +7,11 @@ use volchunk_io::{OutputLock, OutputState, Part, output_state, remove_output};
 
 use crate::{
     asked::Asked,
-    config::{Limits, Target},
+    config::Limits,
     job::Job,
     journals::{Head, Kept, journals, several_divisions},
     prepare::Prepared,
     standing::standing,
-    table::has_its_length,
 };
 
 /// What is to be done.
@@ -97,14 +96,14 @@ pub(crate) fn begin_asked(
     // What is complete, and is no more what its journals say, is gone on with.
     let to_do = || match start(asked, wanted)? {
         Start::Complete(job, kept) => {
-            let is_table = matches!(Target::of_output(output), Ok(Target::Table(_)));
+            let found = standing(output, &kept, Some(origin), workers, cancel)?;
             // Who edited it does not want it back as it was.
-            if is_table && !kept.is_empty() && !has_its_length(output)? {
+            if found.is_edited {
                 let what = "is there, complete, but not as long as it was written; a check makes it \
                             anew of what the chunks found";
                 return Err(refusal(asked, what));
             }
-            if standing(output, &kept, Some(origin), workers, cancel)?.is_sound() {
+            if found.is_sound() {
                 return Ok(Start::Complete(job, kept));
             }
             match hindrance(asked, &kept, wanted.part, "complete, but no more as it was made") {

@@ -49,7 +49,9 @@ impl Known {
             let of = |content, path: Option<&Path>| Fingerprint::of_content(content, path, info);
             Ok(match how {
                 "path" => match Fingerprint::of(&name, info)? {
-                    print if ops.iter().any(OpSpec::depends_on_whole) => print.of_whole(&*source)?,
+                    print if ops.iter().any(OpSpec::depends_on_whole) => {
+                        print.of_whole(&*source)?
+                    }
                     print => print,
                 },
                 "digest" => of(Content::Digest(digest_of(&*source, control.cancel)?), None)?,
