@@ -15,3 +15,8 @@ pub(crate) use region::voxels;
 ///
 /// Up to five axes live without an allocation; more are legal.
 pub type Coords = smallvec::SmallVec<[u64; 5]>;
+
+/// `values` in one word, for messages.
+pub(crate) fn comma(values: &[u64]) -> String {
+    values.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
+}

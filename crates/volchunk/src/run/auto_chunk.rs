@@ -1,6 +1,9 @@
 //! The default chunk shape: from what the input and output store, the halo, and the cap.
 
-use super::plan::{Plan, PlanRequest, StorageRequest, over_memory, plan_for};
+use super::{
+    plan::{Plan, PlanRequest, over_memory, plan_for},
+    storage_choice::StorageRequest,
+};
 use crate::{AxisKind, ChunkGrid, Coords, ErrorKind, Region, Result, Scale};
 
 /// The plan whose chunk shape costs least among multiples of the storage unit, under the cap.

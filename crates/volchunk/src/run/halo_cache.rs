@@ -13,7 +13,12 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64, atomic::Ordering},
 };
 
-use super::{footprint::Footprint, todo::Todo};
+use super::{
+    footprint::Footprint,
+    halo_need::is_shared,
+    todo::Todo,
+    touch::{AxisTouch, product},
+};
 use crate::{Buffer, ChunkGrid, Coords, Error, Region, Result, Scratch, Source, ViewMut};
 
 /// One source behind the cache.
@@ -30,24 +35,6 @@ pub(super) struct HaloCache<'a> {
     state: Mutex<State>,
     arrived: Condvar,
     decoded: AtomicU64,
-}
-
-/// Which chunks touch which storage chunks along one source axis.
-struct AxisTouch {
-    driver: usize,
-    /// The first storage chunk that any chunk reads.
-    first: u64,
-    /// Per storage chunk from there: every chunk index that reads it, and the voxels it reads.
-    by_storage: Vec<Vec<(u64, Range<u64>)>>,
-    /// Per chunk index: the storage chunks it reads, ascending.
-    by_chunk: Vec<Vec<u64>>,
-}
-
-impl AxisTouch {
-    /// The chunk indices that read storage chunk `s`, and the voxels they read there.
-    fn touching(&self, s: u64) -> &[(u64, Range<u64>)] {
-        &self.by_storage[(s - self.first) as usize]
-    }
 }
 
 struct State {
@@ -95,7 +82,7 @@ impl<'a> HaloCache<'a> {
         if budget == 0
             || driven.len() != source.info().ndim()
             || !every
-            || !super::plan::is_shared(footprint, storage)
+            || !is_shared(footprint, storage)
         {
             return None;
         }
@@ -106,30 +93,7 @@ impl<'a> HaloCache<'a> {
             .axes
             .iter()
             .enumerate()
-            .map(|(a, axis)| {
-                let all = || axis.ranges.iter().flatten();
-                let first = all().map(|r| r.start / unit[a]).min().unwrap_or(0);
-                let stop = all().map(|r| r.end.div_ceil(unit[a])).max().unwrap_or(0);
-                let mut by_storage = vec![Vec::new(); stop.saturating_sub(first) as usize];
-                let mut by_chunk = vec![Vec::new(); axis.ranges.len()];
-                for (i, ranges) in axis.ranges.iter().enumerate() {
-                    let touched: &mut Vec<u64> = &mut by_chunk[i];
-                    for r in ranges {
-                        touched.extend(r.start / unit[a]..r.end.div_ceil(unit[a]));
-                    }
-                    touched.sort_unstable();
-                    touched.dedup();
-                    for &s in touched.iter() {
-                        let (lo, hi) = (s * unit[a], (s + 1) * unit[a]);
-                        let clipped = ranges.iter().map(|r| r.start.max(lo)..r.end.min(hi));
-                        let inside: Vec<_> = clipped.filter(|r| r.start < r.end).collect();
-                        let start = inside.iter().map(|r| r.start).min().unwrap_or(lo);
-                        let stop = inside.iter().map(|r| r.end).max().unwrap_or(lo);
-                        by_storage[(s - first) as usize].push((i as u64, start..stop));
-                    }
-                }
-                AxisTouch { driver: axis.driver.unwrap_or(a), first, by_storage, by_chunk }
-            })
+            .map(|(a, axis)| AxisTouch::of(axis, axis.driver.unwrap_or(a), unit[a]))
             .collect();
         Some(Self {
             source,
@@ -528,22 +492,4 @@ fn bound(a: &Region, b: &Region) -> Region {
 fn tidy(boxes: Vec<Region>, all: &Region) -> Vec<Region> {
     let sum = boxes.iter().map(Region::voxels).fold(0, u64::saturating_add);
     if boxes.len() > 1 && sum >= all.voxels() { vec![all.clone()] } else { boxes }
-}
-
-/// Calls `each` with every index of the product of `spans`, in C order.
-fn product(spans: &[Range<u64>], each: &mut impl FnMut(&[u64])) {
-    if spans.iter().any(|s| s.is_empty()) {
-        return;
-    }
-    let mut index: Coords = spans.iter().map(|s| s.start).collect();
-    loop {
-        each(&index);
-        let Some(axis) = (0..spans.len()).rev().find(|&a| index[a] + 1 < spans[a].end) else {
-            return;
-        };
-        index[axis] += 1;
-        for a in axis + 1..spans.len() {
-            index[a] = spans[a].start;
-        }
-    }
 }

@@ -2,28 +2,15 @@
 
 use super::{
     auto_chunk,
-    footprint::{AxisFootprint, Footprint, Visit, visits},
+    footprint::{Visit, visits},
+    halo_need::halo_cache_bytes,
     mask::{check_shape, mask_bytes},
+    storage_choice::{self, StorageRequest},
 };
 use crate::{
-    ChunkGrid, Coords, Error, ErrorKind, Input, Pipeline, Region, Result, Source, StorageGrid,
-    VolumeInfo, os,
+    ChunkGrid, Coords, Error, ErrorKind, Input, Pipeline, Region, Result, Source, VolumeInfo,
+    geometry::comma, os,
 };
-
-/// How the output is to be stored.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum StorageRequest {
-    /// As voxels one behind the other: any region can be written.
-    #[default]
-    Flat,
-    /// In storage chunks, perhaps in shards; what is None is chosen.
-    Chunked {
-        /// Shape of a storage chunk.
-        chunk: Option<Coords>,
-        /// Shape of a shard; None: no shards.
-        shard: Option<Coords>,
-    },
-}
 
 /// What a plan is made from.
 #[derive(Clone)]
@@ -121,7 +108,7 @@ pub fn plan(request: &PlanRequest<'_>) -> Result<Plan> {
             return Err(Error::argument(format!("the region of interest {roi} holds no voxel")));
         }
     }
-    check_storage(request)?;
+    storage_choice::check(&request.storage, request.pipeline.output().ndim())?;
     if let Some(mask) = request.mask {
         check_shape(mask.info(), out)?;
     }
@@ -185,35 +172,6 @@ fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
-pub(super) fn comma(shape: &[u64]) -> String {
-    shape.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
-}
-
-/// Refuses storage chunks and shards that no grid could serve.
-fn check_storage(request: &PlanRequest<'_>) -> Result<()> {
-    let StorageRequest::Chunked { chunk, shard } = &request.storage else { return Ok(()) };
-    let ndim = request.pipeline.output().ndim();
-    for (what, shape) in [("storage chunk", chunk), ("shard", shard)] {
-        let Some(shape) = shape else { continue };
-        if shape.len() != ndim || shape.contains(&0) {
-            return Err(Error::argument(format!(
-                "{what} {} must have {ndim} lengths of at least 1",
-                comma(shape)
-            )));
-        }
-    }
-    if let (Some(chunk), Some(shard)) = (chunk, shard)
-        && let Some(axis) = (0..ndim).find(|&a| !shard[a].is_multiple_of(chunk[a]))
-    {
-        return Err(Error::argument(format!(
-            "shard {} is not a multiple of storage chunk {} on axis {axis}",
-            comma(shard),
-            comma(chunk)
-        )));
-    }
-    Ok(())
-}
-
 /// The plan for one chunk shape, whether or not it fits under the cap.
 pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan> {
     let out = request.pipeline.output();
@@ -221,7 +179,7 @@ pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan>
     let grid = ChunkGrid::over(&out.shape, domain, chunk)?;
     let output = VolumeInfo {
         shape: Coords::from_slice(grid.domain().shape()),
-        storage: choose_storage(request, &grid)?,
+        storage: storage_choice::choose(&request.storage, &grid)?,
         axes: out
             .axes
             .iter()
@@ -255,7 +213,7 @@ pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan>
     let base = os::resident_memory().unwrap_or(0).saturating_add(growth(workers));
     let base = base.saturating_add(request.held);
     let held = base.saturating_add(per_worker.saturating_mul(workers as u64));
-    let halo_cache = halo_cache_bytes(request, &visits).min(cap.saturating_sub(held));
+    let halo_cache = halo_cache_bytes(request.pipeline, &visits).min(cap.saturating_sub(held));
 
     // Of the result itself no voxel is computed twice; what feeds it tells.
     let total = |v: &[Visit], counts: &[u64]| -> f64 {
@@ -282,8 +240,6 @@ pub(super) fn plan_for(request: &PlanRequest<'_>, chunk: &[u64]) -> Result<Plan>
 /// Rows of the tables that a plan keeps: one for each chunk along each axis of each volume that the ops
 /// read or make. About 48 MiB.
 const MOST_ROWS: u64 = 1 << 21;
-/// The same of storage chunks along one axis.
-const MOST_ON_AXIS: u64 = 1 << 22;
 
 fn check_tables(grid: &ChunkGrid, pipeline: &Pipeline) -> Result<()> {
     let volumes = pipeline.steps().len() as u64 + 1;
@@ -408,131 +364,4 @@ fn looked_at(pipeline: &Pipeline, visits: &[Visit]) -> u64 {
     let reads = visits.iter().filter(|visit| matches!(visit.node, Input::Source(_)));
     let bytes = reads.map(|v| bytes(&v.footprint.largest(), info_of(pipeline, v.node)));
     bytes.fold(0, u64::saturating_add)
-}
-
-/// Of the bytes set aside for the halo cache one in so many holds no voxels: the pieces that it keeps and
-/// frees are of many lengths, and leave holes in the allocator's memory.
-pub(super) const HOLES: u64 = 7;
-
-/// Bytes that the halo cache may hold: what pending chunks can still need, and beyond a bound it is
-/// cheaper to decode again than to hold more.
-fn halo_cache_bytes(request: &PlanRequest<'_>, visits: &[Visit]) -> u64 {
-    const BOUND: u64 = 32 << 20;
-    let mut wanted = 0u64;
-    for visit in visits {
-        let Input::Source(i) = visit.node else { continue };
-        let info = &request.pipeline.sources()[i];
-        let Some(storage) = &info.storage else { continue };
-        let tables = (0..info.ndim()).all(|a| info.shape[a] / storage.chunk[a] <= MOST_ON_AXIS);
-        if !tables || !is_shared(&visit.footprint, storage) {
-            continue;
-        }
-        let decoded = bytes(&storage.chunk, info);
-        let layer = pending(&visit.footprint, &storage.chunk);
-        let layer = layer.saturating_mul(decoded);
-        wanted = wanted.saturating_add(layer.min(BOUND.max(9 * decoded)));
-    }
-    wanted.saturating_add(wanted / (HOLES - 1))
-}
-
-/// Storage chunks of shape `unit` that some chunk has read, and another one will. Chunks come in C order,
-/// so along the slowest axis on which chunks share them it is those about the place that has been
-/// reached, along the axes before it those of one chunk, and along the axes behind it all.
-fn pending(footprint: &Footprint, unit: &[u64]) -> u64 {
-    let mut axes: Vec<usize> = (0..unit.len()).collect();
-    axes.sort_by_key(|&a| footprint.axes[a].driver);
-    let mut behind = false;
-    let counts = axes.into_iter().map(|a| {
-        let (axis, unit) = (&footprint.axes[a], unit[a]);
-        let span = |r: &std::ops::Range<u64>| r.end.div_ceil(unit) - r.start / unit;
-        let of_one = axis.ranges.iter().map(|r| r.iter().map(span).sum::<u64>()).max().unwrap_or(0);
-        let ends = axis.ranges.iter().flatten().map(|r| r.end).max().unwrap_or(0);
-        let starts = axis.ranges.iter().flatten().map(|r| r.start).min().unwrap_or(0);
-        let (all, shares) = (span(&(starts..ends)), shares(axis, unit));
-        let some = if shares { of_one + 1 } else { of_one };
-        let span = if behind { all } else { some.min(all) };
-        behind |= shares;
-        span
-    });
-    counts.fold(1, u64::saturating_mul)
-}
-
-/// Whether some storage chunk is read by more than one chunk.
-pub(super) fn is_shared(footprint: &Footprint, storage: &StorageGrid) -> bool {
-    footprint.axes.iter().zip(&storage.chunk).any(|(axis, &unit)| shares(axis, unit))
-}
-
-/// Whether chunks share a storage chunk of that length along an axis.
-fn shares(axis: &AxisFootprint, unit: u64) -> bool {
-    let mut last = None;
-    axis.ranges.iter().any(|ranges| {
-        let first = ranges.iter().map(|r| r.start / unit).min();
-        let shares = first.is_some() && last >= first;
-        last = last.max(ranges.iter().map(|r| (r.end.max(1) - 1) / unit).max());
-        shares
-    })
-}
-
-/// Storage chunks and shards for the output, aligned with the cores.
-fn choose_storage(request: &PlanRequest<'_>, grid: &ChunkGrid) -> Result<Option<StorageGrid>> {
-    let StorageRequest::Chunked { chunk, shard } = &request.storage else { return Ok(None) };
-    let unit = shard.as_ref().or(chunk.as_ref());
-    if let Some(unit) = unit {
-        let aligns =
-            |a: usize| grid.counts()[a] == 1 || grid.chunk_shape()[a].is_multiple_of(unit[a]);
-        if let Some(axis) = (0..grid.ndim()).find(|&a| !aligns(a)) {
-            let nearest: Coords = (0..grid.ndim())
-                .map(|a| {
-                    let (c, u) = (grid.chunk_shape()[a], unit[a]);
-                    if aligns(a) { c } else { ((c + u / 2) / u).max(1) * u }
-                })
-                .collect();
-            return Err(Error::new(
-                ErrorKind::Misaligned,
-                format!(
-                    "chunk {} does not align with {} {} on axis {axis}: two chunks would write one \
-                     of them and lose data; the nearest chunk that aligns is {}",
-                    comma(grid.chunk_shape()),
-                    if shard.is_some() { "shard" } else { "storage chunk" },
-                    comma(unit),
-                    comma(&nearest)
-                ),
-            ));
-        }
-    }
-    let core: Coords = match shard {
-        Some(shard) => shard.clone(),
-        None => {
-            (0..grid.ndim()).map(|a| grid.chunk_shape()[a].min(grid.domain().shape()[a])).collect()
-        }
-    };
-    let chunk = match chunk {
-        Some(chunk) => chunk.clone(),
-        None => divide(core, |a| shard.is_none() && grid.counts()[a] == 1),
-    };
-    Ok(Some(StorageGrid { chunk, shard: shard.clone() }))
-}
-
-/// The shape that divides `core` and holds at most 4 Mi voxels, which viewers load at ease. Where
-/// `free`, an axis has one core only, and any length aligns. A length without divisors stays.
-fn divide(mut core: Coords, free: impl Fn(usize) -> bool) -> Coords {
-    const MOST: u64 = 1 << 22;
-    // Of a length beyond any volume's, a larger factor would take minutes to find.
-    const SMALL: u64 = 1 << 16;
-    while Region::whole(&core).voxels() > MOST {
-        // The longest axis that has a divisor; one voxel thick it would only make many files.
-        let divided = |a: usize| {
-            let n = core[a];
-            let small = (2..=SMALL.min(n)).take_while(|f| f * f <= n);
-            let factor = small.into_iter().find(|&f| n.is_multiple_of(f));
-            let half = if free(a) { Some(n.div_ceil(2)) } else { factor.map(|f| n / f) };
-            half.filter(|&h| h >= 8 && h < n)
-        };
-        let axes = (0..core.len()).filter_map(|a| Some((core[a], a, divided(a)?)));
-        let Some((_, axis, length)) = axes.max_by_key(|&(n, a, _)| (n, core.len() - a)) else {
-            break;
-        };
-        core[axis] = length;
-    }
-    core
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{
     footprint::Visit,
     halo_cache::HaloCache,
-    plan::{HOLES, Plan, stored_span},
+    halo_need::HOLES,
+    plan::{Plan, stored_span},
     todo::Todo,
 };
 use crate::{Input, Region, Result, Scratch, Source, View, ViewMut, op::Reader};

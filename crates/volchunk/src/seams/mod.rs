@@ -260,10 +260,5 @@ impl Wants for SeamSearch<'_> {
     }
 }
 
-/// All axes' `values` in one word, for messages.
-fn comma(values: &[u64]) -> String {
-    values.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
-}
-
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Where a volume is looked at: patches across planes of the grid, each inside one face.
 
-use super::comma;
+use crate::geometry::comma;
 use crate::{AxisKind, Coords, Error, Region, Result, VolumeInfo};
 
 /// Planes of one axis that are looked at.
