@@ -223,13 +223,21 @@ impl PartialFile {
         Ok(())
     }
 
+    /// Waits until all that was written is on the disk.
+    ///
+    /// # Errors
+    /// I/O; names the file.
+    pub(crate) fn flush_all(&self) -> Result<()> {
+        self.file.sync_all().map_err(|e| self.flushing(e))
+    }
+
     /// Gives the complete file its name.
     ///
     /// # Errors
     /// I/O; [`ErrorKind::Exists`] if something has taken the name meanwhile.
     pub(crate) fn finish(&self) -> Result<()> {
         // Network file systems report a full disk only here; it must not look complete then.
-        self.file.sync_all().map_err(|e| self.flushing(e))?;
+        self.flush_all()?;
         if fs::symlink_metadata(&self.output).is_ok() {
             return Err(exists(&self.output, "appeared while it was being written"));
         }

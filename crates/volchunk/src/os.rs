@@ -52,6 +52,28 @@ pub fn write_all_at(file: &File, buffer: &[u8], offset: u64) -> io::Result<()> {
     }
 }
 
+/// Closes `file`: a network file system may tell only now that what was written is lost.
+///
+/// # Errors
+/// What the system reports.
+pub fn close(file: File) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        // SAFETY: the descriptor is the file's own, which is given up here; nothing else closes it.
+        let failed = unsafe { libc::close(std::os::fd::IntoRawFd::into_raw_fd(file)) } != 0;
+        match io::Error::last_os_error() {
+            // It is closed all the same.
+            e if failed && e.kind() != io::ErrorKind::Interrupted => Err(e),
+            _ => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        drop(file);
+        Ok(())
+    }
+}
+
 /// Waits until the names in `folder` are on the disk, where the system can.
 ///
 /// # Errors

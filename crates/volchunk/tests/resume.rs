@@ -79,6 +79,8 @@ struct Stored<'a> {
     inner: ArraySource<'a>,
     info: VolumeInfo,
     stamps: Mutex<HashMap<Vec<u64>, u64>>,
+    /// Whether its files cannot be looked at.
+    hidden: bool,
 }
 
 impl<'a> Stored<'a> {
@@ -86,7 +88,7 @@ impl<'a> Stored<'a> {
         let inner = ArraySource::new(view);
         let mut info = inner.info().clone();
         info.storage = Some(StorageGrid { chunk: Coords::from_slice(chunk), shard: None });
-        Self { inner, info, stamps: Mutex::default() }
+        Self { inner, info, stamps: Mutex::default(), hidden: false }
     }
 
     fn touch(&self, place: &[u64]) {
@@ -102,6 +104,9 @@ impl Source for Stored<'_> {
         self.inner.read(region, out, scratch)
     }
     fn stamp(&self, region: &Region) -> Result<u64> {
+        if self.hidden {
+            return Err(Error::io("looking at it", std::io::ErrorKind::HostUnreachable.into()));
+        }
         let unit = &self.info.storage.as_ref().unwrap().chunk;
         let stamps = self.stamps.lock().unwrap();
         let touches = |place: &[u64]| {
@@ -126,6 +131,8 @@ struct Memory {
     fault: Fault,
     /// Attempts that write wrong voxels, the last row of them not at all, and fail.
     torn: BTreeSet<u64>,
+    /// Whether the system tells last of all that something was lost.
+    loses: bool,
     finished: AtomicU64,
 }
 
@@ -138,6 +145,7 @@ impl Memory {
             attempts: AtomicU64::new(0),
             fault: Box::new(|_, _| None),
             torn: BTreeSet::new(),
+            loses: false,
             finished: AtomicU64::new(0),
         }
     }
@@ -177,6 +185,9 @@ impl Sink for Memory {
     fn read_back(&self, region: &Region, mut out: ViewMut<'_>, _: &mut Scratch) -> Result<()> {
         out.copy_from(&self.voxels.lock().unwrap().view().part(region));
         Ok(())
+    }
+    fn flush(&self) -> Result<()> {
+        if self.loses { Err(disk_full()) } else { Ok(()) }
     }
     fn finish(&self) -> Result<()> {
         self.finished.fetch_add(1, Ordering::Relaxed);
@@ -372,6 +383,75 @@ fn what_changed_is_computed_again() {
     let unchecked = bench.run(&source, &sink, &options).unwrap();
     assert_eq!(unchecked.kept, 56);
     assert_eq!(again(&RunOptions { check: true, ..options.clone() }), (55, 0, 1));
+}
+
+/// Killed as it replaces a chunk whose input changed; then the input is put back as it was. The receipt
+/// of the earlier chunk must not stand for what is there now.
+#[test]
+fn what_was_being_replaced_is_not_believed() {
+    let bench = Bench::new(1);
+    let image = Buffer::from_slice(&SHAPE, &voxels());
+    let source = Stored::new(image.view(), &[5, 6]);
+    let mut sink = Memory::new(&bench.plan.output);
+    bench
+        .run(&source, &sink, &RunOptions { journal: Some(&bench.begin()), ..Default::default() })
+        .unwrap();
+
+    let (journal, killed) = (bench.path(), bench.dir.path().join("killed"));
+    sink.torn = BTreeSet::from([56]);
+    sink.fault = Box::new(move |_, _| {
+        std::fs::copy(&journal, &killed).unwrap();
+        None
+    });
+    source.touch(&[1, 1]);
+    let run = |sink: &Memory| {
+        let journal = Journal::open(&bench.path(), false).unwrap();
+        bench.run(&source, sink, &RunOptions { journal: Some(&journal), ..Default::default() })
+    };
+    run(&sink).unwrap_err();
+    // As the kill left it.
+    std::fs::rename(bench.dir.path().join("killed"), bench.path()).unwrap();
+    source.stamps.lock().unwrap().clear();
+    sink.fault = Box::new(|_, _| None);
+    assert!(!bench.is_whole(&sink));
+    assert_eq!(run(&sink).unwrap().chunks, 1);
+    assert!(bench.is_whole(&sink));
+}
+
+/// What the system loses of late may be of any chunk.
+#[test]
+fn a_flush_that_fails_voids_all() {
+    let bench = Bench::new(2);
+    let image = Buffer::from_slice(&SHAPE, &voxels());
+    let source = Stored::new(image.view(), &[5, 6]);
+    let mut sink = Memory::new(&bench.plan.output);
+    sink.loses = true;
+    let journal = bench.begin();
+    for part in [None, Some(0..56)] {
+        let options = RunOptions { journal: Some(&journal), part, ..Default::default() };
+        assert!(bench.run(&source, &sink, &options).unwrap_err().to_string().contains("disk full"));
+        assert_eq!((journal.done(), sink.finished.load(Ordering::Relaxed)), (0, 0));
+    }
+    sink.loses = false;
+    let options = RunOptions { journal: Some(&journal), ..Default::default() };
+    assert_eq!(bench.run(&source, &sink, &options).unwrap().chunks, 56);
+}
+
+/// That a file cannot be looked at now says nothing of what was committed.
+#[test]
+fn a_look_in_vain_voids_nothing() {
+    let bench = Bench::new(2);
+    let image = Buffer::from_slice(&SHAPE, &voxels());
+    let mut source = Stored::new(image.view(), &[5, 6]);
+    let sink = Memory::new(&bench.plan.output);
+    let journal = bench.begin();
+    let options = RunOptions { journal: Some(&journal), keep_going: true, ..Default::default() };
+    bench.run(&source, &sink, &options).unwrap();
+    source.hidden = true;
+    assert!(bench.run(&source, &sink, &options).unwrap_err().to_string().contains("56 of 56"));
+    assert_eq!((journal.done(), journal.failed()), (56, vec![]));
+    source.hidden = false;
+    assert_eq!(bench.run(&source, &sink, &options).unwrap().kept, 56);
 }
 
 #[test]

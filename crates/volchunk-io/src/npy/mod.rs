@@ -151,6 +151,10 @@ impl Sink for NpySink {
         self.output.read_back(region, out, scratch)
     }
 
+    fn flush(&self) -> Result<()> {
+        self.output.file().flush_all()
+    }
+
     /// The header comes last: until then the file is not even an NPY file.
     fn finish(&self) -> Result<()> {
         self.output.file().write_all_at(&self.header, 0)?;

@@ -62,6 +62,10 @@ impl Sink for TiffSink {
         self.output.read_back(region, out, scratch)
     }
 
+    fn flush(&self) -> Result<()> {
+        self.output.file().flush_all()
+    }
+
     /// The directories come last: until then the file is not even a TIFF.
     fn finish(&self) -> Result<()> {
         self.layout.write_head(&self.info, self.output.file())?;

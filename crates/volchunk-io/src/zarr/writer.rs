@@ -44,7 +44,7 @@ impl Partial {
         if self.durable {
             file.sync_all()?;
         }
-        drop(file);
+        os::close(file)?;
         fs::rename(&self.partial, &self.target)?;
         self.committed = true;
         match self.target.parent().filter(|_| self.durable) {

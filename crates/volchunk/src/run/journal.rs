@@ -37,6 +37,10 @@ const COMMITTED: u32 = 1;
 const FAILED: u32 = 2;
 /// A run begins, or goes on.
 const BEGUN: u32 = 3;
+/// What was committed of one chunk counts no more.
+const VOID: u32 = 4;
+/// The same of all.
+const ALL_VOID: u32 = 5;
 
 /// The record that one chunk is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -243,12 +247,7 @@ impl Journal {
     /// # Errors
     /// I/O; a record that was damaged since the journal was opened.
     pub fn receipt(&self, number: u64) -> Result<Option<Receipt>> {
-        let place = {
-            let state = self.lock();
-            let offset = number.checked_sub(self.chunks.start).map(|n| n as usize);
-            offset.and_then(|n| state.latest.get(n).copied()).unwrap_or(0)
-        };
-        let Some(place) = place.checked_sub(1) else { return Ok(None) };
+        let Some(place) = self.latest(number).checked_sub(1) else { return Ok(None) };
         let mut record = [0; RECORD];
         let at = self.place(place.into());
         match &self.file {
@@ -283,6 +282,39 @@ impl Journal {
     pub fn fail(&self, number: u64) -> Result<()> {
         let receipt = Receipt { number, digest: 0, stored: 0, stamp: 0 };
         self.append(Record { kind: FAILED, receipt, time: now() })
+    }
+
+    /// Records that what was committed of a chunk counts no more, which is to be known before anything
+    /// is written in its place. Without a receipt there is nothing to record.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn void(&self, number: u64) -> Result<()> {
+        if !self.has(number) {
+            return Ok(());
+        }
+        let receipt = Receipt { number, digest: 0, stored: 0, stamp: 0 };
+        self.append(Record { kind: VOID, receipt, time: now() })
+    }
+
+    /// Records that nothing that was committed counts any more.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn void_all(&self) -> Result<()> {
+        let receipt = Receipt { number: 0, digest: 0, stored: 0, stamp: 0 };
+        self.append(Record { kind: ALL_VOID, receipt, time: now() })
+    }
+
+    /// Whether a receipt of a chunk stands.
+    pub fn has(&self, number: u64) -> bool {
+        self.latest(number) > 0
+    }
+
+    /// One more than the place of a chunk's receipt; 0: none.
+    fn latest(&self, number: u64) -> u32 {
+        let offset = number.checked_sub(self.chunks.start).map(|n| n as usize);
+        offset.and_then(|n| self.lock().latest.get(n).copied()).unwrap_or(0)
     }
 
     /// Records that a run begins, from which its rate is counted.
@@ -357,15 +389,20 @@ impl State {
                 }
             }
             FAILED => {
-                // What was committed before is void, or it would not have been tried again.
-                if let Some(place) = self.latest.get_mut(offset).filter(|place| **place > 0) {
-                    (*place, self.done) = (0, self.done - 1);
-                }
+                self.void(offset);
                 self.failed.insert(number);
             }
+            VOID => self.void(offset),
+            ALL_VOID => (self.latest, self.done) = (Vec::new(), 0),
             _ => self.begun = Some((record.time, 0)),
         }
         (self.last, self.records) = (record.time, place + 1);
+    }
+
+    fn void(&mut self, offset: usize) {
+        if let Some(place) = self.latest.get_mut(offset).filter(|place| **place > 0) {
+            (*place, self.done) = (0, self.done - 1);
+        }
     }
 }
 
@@ -375,7 +412,7 @@ fn check(record: Record, place: u64, chunks: &Range<u64>) -> Result<()> {
     if place >= u64::from(u32::MAX) {
         return Err(Error::unsupported("a journal holds at most 4294967295 records"));
     }
-    if record.kind == BEGUN {
+    if matches!(record.kind, BEGUN | ALL_VOID) {
         return Ok(());
     }
     if !chunks.contains(&number) {
@@ -404,7 +441,7 @@ impl Record {
     fn decode(bytes: &[u8; RECORD], key: u64) -> Option<Self> {
         let kind = u32_at(bytes, 40);
         let check = XxHash3_64::oneshot_with_seed(key, &bytes[..44]) as u32;
-        if check != u32_at(bytes, 44) || !(COMMITTED..=BEGUN).contains(&kind) {
+        if check != u32_at(bytes, 44) || !(COMMITTED..=ALL_VOID).contains(&kind) {
             return None;
         }
         let [number, digest, stored, stamp, time] = [0, 8, 16, 24, 32].map(|at| u64_at(bytes, at));
@@ -473,5 +510,39 @@ mod tests {
         assert_eq!(at(FAILED, 4, 1), None);
         assert_eq!(at(COMMITTED, 4, 2), None);
         assert_eq!((journal.done(), journal.failed()), (5, Vec::new()));
+    }
+
+    /// What is void is so for whoever reads the journal next.
+    #[test]
+    fn receipts_become_void() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.journal");
+        let journal = Journal::create(&path, "job", 3..9, false).unwrap();
+        let state = |journal: &Journal| {
+            let has: Vec<u64> = (0..12).filter(|&n| journal.has(n)).collect();
+            (journal.done(), has, journal.first_missing())
+        };
+        let check = |expected: (u64, Vec<u64>, Option<u64>)| {
+            assert_eq!(state(&journal), expected);
+            assert_eq!(state(&Journal::read(&path).unwrap()), expected);
+        };
+        let commit = |number| {
+            journal.commit(Receipt { number, digest: 1, stored: 1, stamp: 1 }).unwrap();
+        };
+        [3, 4, 8].into_iter().for_each(commit);
+        check((3, vec![3, 4, 8], Some(5)));
+        let records = std::fs::metadata(&path).unwrap().len();
+        // Nothing is to be known of what was not committed, nor of a chunk of another journal.
+        [2, 5, 9, 100].into_iter().for_each(|number| journal.void(number).unwrap());
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), records);
+        journal.void(4).unwrap();
+        check((2, vec![3, 8], Some(4)));
+        assert_eq!(journal.receipt(4).unwrap(), None);
+        commit(4);
+        check((3, vec![3, 4, 8], Some(5)));
+        journal.void_all().unwrap();
+        check((0, vec![], Some(3)));
+        commit(8);
+        check((1, vec![8], Some(3)));
     }
 }

@@ -115,8 +115,27 @@ impl<'a> Keeper<'a> {
         self.journal.commit(Receipt { number, digest: digest(voxels), stored, stamp })
     }
 
-    /// Notes that a chunk failed. Where not even that can be written, the run's own error tells it.
+    /// Notes that a chunk failed. Where its receipt stands it was looked at in vain, and what it speaks
+    /// of was not touched. Where not even that can be written, the run's own error tells it.
     pub(super) fn fail(&self, number: u64) {
-        let _ = self.journal.fail(number);
+        if !self.journal.has(number) {
+            let _ = self.journal.fail(number);
+        }
+    }
+
+    /// Notes that what was committed of a chunk is about to be replaced: whatever becomes of that, the
+    /// receipt is no longer one of what is there.
+    pub(super) fn void(&self, number: u64) -> Result<()> {
+        self.journal.void(number)
+    }
+
+    /// Brings all that was written where the output promises that it is. If that fails, nobody knows of
+    /// which chunks something was lost.
+    pub(super) fn flush(&self) -> Result<()> {
+        self.sink.flush().inspect_err(|_| {
+            // Where not even that can be written, the next run believes what it should not: there is
+            // no other place to leave word.
+            let _ = self.journal.void_all();
+        })
     }
 }

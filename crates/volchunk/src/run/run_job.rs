@@ -117,8 +117,9 @@ pub fn run(
 /// As [`run`], with a journal to go on with after an interruption, for a part of the chunks, or with
 /// patience for failures.
 ///
-/// A chunk is committed in this order: [`Sink::write`], then its receipt. One that is interrupted
-/// before its receipt is computed again, and gives the same voxels.
+/// A chunk is committed in this order: a receipt that stands for it no more is void, [`Sink::write`], then
+/// its receipt. One that is interrupted before its receipt is computed again, and gives the same voxels.
+/// With the last chunk comes [`Sink::flush`]; if that fails, all receipts are void.
 ///
 /// # Errors
 /// As [`run`]; where the run keeps going, every chunk that failed; a `part` outside of the grid or
@@ -176,6 +177,10 @@ pub fn run_with(
         |_| Ok(job.scratch()),
         |scratch, turn| job.chunk(scratch, todo.at(turn)),
     )?;
+    match &job.keeper {
+        Some(keeper) => keeper.flush()?,
+        None => sink.flush()?,
+    }
     job.failed()?;
     if let Some(keeper) = &job.keeper {
         let means = (plan.workers, options.control.cancel);
@@ -317,6 +322,9 @@ impl Job<'_> {
             add(&self.counts.kept, 1);
             add(&self.counts.kept_voxels, at.core.voxels());
             return Ok(());
+        }
+        if let Some(keeper) = &self.keeper {
+            keeper.void(at.number)?;
         }
         catch(|| self.compute(scratch, at))
             .unwrap_or_else(|text| Err(Error::data(format!("internal error: {text}"))))?;

@@ -97,6 +97,15 @@ pub trait Sink: Send + Sync {
         Err(Error::unsupported("this output holds no tables"))
     }
 
+    /// Waits until all that was written is where a reader on any machine finds it, as far as the output
+    /// promises that. Called when a run, or a part of one, has written its last region.
+    ///
+    /// # Errors
+    /// I/O, such as a full disk that a network file system tells of late: what was written may be lost.
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Marks the output complete. Called once, after every region was written.
     ///
     /// # Errors
