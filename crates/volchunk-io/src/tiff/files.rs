@@ -12,7 +12,7 @@ use std::{
 use volchunk::Result;
 
 use super::directory::{Order, UintArray};
-use crate::CountedFile;
+use crate::{CountedFile, file::stamp};
 
 /// Files kept open: well below the least limit on file descriptors (256 on macOS), yet as many as
 /// a chunk commonly has planes.
@@ -45,16 +45,23 @@ impl Files {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// File `index`, open.
+    /// File `index`, open. Of several it is the one that has the name now: what is read must be of
+    /// what a stamp of the path, taken before, is of, or of what came later.
     pub(super) fn get(&self, index: usize) -> Result<Arc<CountedFile>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let at = open.iter().position(|(i, _)| *i == index);
-        if let Some(hit) = at.and_then(|k| open.remove(k)) {
-            let file = Arc::clone(&hit.1);
-            open.push_front(hit);
-            return Ok(file);
+        let hit = at.and_then(|k| open.remove(k)).map(|hit| hit.1);
+        if let Some(file) = &hit {
+            open.push_front((index, Arc::clone(file)));
         }
         drop(open);
+        if let Some(file) = hit {
+            if self.len() == 1 || stamp(&self.paths[index])? == file.stamp()? {
+                return Ok(file);
+            }
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            open.retain(|(_, other)| !Arc::ptr_eq(other, &file));
+        }
         let file = Arc::new(CountedFile::open(&self.paths[index])?);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.push_front((index, Arc::clone(&file)));
