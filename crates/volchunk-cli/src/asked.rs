@@ -312,6 +312,8 @@ impl Writing {
     ) -> Result<()> {
         let Store::Table(spool) = &self.store else { return Ok(()) };
         let spools = [&**spool];
-        write_table(&self.output, &*rows(&spools)?, &spools, free(self.cap), cancel).map(drop)
+        write_table(&self.output, &*rows(&spools)?, &spools, free(self.cap), cancel)
+            .map(drop)
+            .map_err(|e| self.store.void_damaged(&self.journal, e))
     }
 }

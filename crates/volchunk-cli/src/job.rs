@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use volchunk::{Error, ErrorKind, Result, StorageGrid};
+use volchunk::{Error, ErrorKind, Plan, Result, StorageGrid};
 use volchunk_io::{Format, companion_path, same_or_inside};
 use volchunk_ops::Number;
 
@@ -275,8 +275,11 @@ impl Job {
     }
 
     /// Where the mask is, if there is one.
-    pub(crate) fn mask(&self) -> Option<&Path> {
-        self.mask.as_deref()
+    ///
+    /// # Errors
+    /// A mask that only the program that made it held.
+    pub(crate) fn mask(&self) -> Result<Option<&Path>> {
+        held(self.mask_state.as_ref(), "mask").map(|()| self.mask.as_deref())
     }
 
     /// The ops as text.
@@ -294,14 +297,8 @@ impl Job {
                 "{name}, version {version:?}, computed it, a function that only its own program has"
             )));
         }
-        let states = [(&self.input_state, "input"), (&self.mask_state, "mask")];
-        for (state, what) in states {
-            if state.as_ref().is_some_and(|state| !state.is_of_path()) {
-                return Err(Error::unsupported(format!(
-                    "the {what} is no volume in a file: the program that made it held it"
-                )));
-            }
-        }
+        held(self.input_state.as_ref(), "input")?;
+        held(self.mask_state.as_ref(), "mask")?;
         let lengths =
             |values: Option<Vec<u64>>, what| values.map(|v| Lengths::new(v, what)).transpose();
         let config = Config {
@@ -416,10 +413,26 @@ impl Job {
         differs.then(|| format!("chunk: {} there, {} here", shown(own), shown(wanted)))
     }
 
-    /// Makes `config` ask for the chunk of `self`, from which the storage chunks follow.
+    /// Makes `config` ask for the chunk of `self`.
     pub(crate) fn chunk_into(&self, config: &mut Config) -> Result<()> {
         config.chunk = self.chunk.clone().map(|v| Lengths::new(v, "chunk")).transpose()?;
         Ok(())
+    }
+
+    /// Makes `config` ask for the storage chunk and the shard of `self`, if those that `plan` has chosen
+    /// by the chunk are others; whether they are.
+    pub(crate) fn storage_into(&self, config: &mut Config, plan: &Plan) -> Result<bool> {
+        let chosen = plan.output.storage.as_ref();
+        let chunk = chosen.map(|s| s.chunk.to_vec());
+        let shard = chosen.and_then(|s| s.shard.as_ref()).map(|s| s.to_vec());
+        if (&chunk, &shard) == (&self.storage_chunk, &self.shard) {
+            return Ok(false);
+        }
+        let lengths =
+            |v: &Option<Vec<u64>>, what| v.clone().map(|v| Lengths::new(v, what)).transpose();
+        config.storage_chunk = lengths(&self.storage_chunk, "storage_chunk")?;
+        config.shard = lengths(&self.shard, "shard")?;
+        Ok(true)
     }
 
     /// What of the input and the mask is known to be another than when the output was made. Where
@@ -449,6 +462,16 @@ impl Job {
             && fs::canonicalize(&self.input).ok() == wanted
             && parse_ops(&self.ops).ok() == ops
     }
+}
+
+/// Refuses a volume, called `what`, that no path names.
+fn held(state: Option<&Fingerprint>, what: &str) -> Result<()> {
+    if state.is_none_or(Fingerprint::is_of_path) {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!(
+        "the {what} is no volume in a file: the program that made it held it"
+    )))
 }
 
 /// A value of a job in a message.

@@ -161,6 +161,14 @@ impl Prepared {
     /// That division does not fit under the cap.
     pub(crate) fn adopt(&mut self, job: &Job, limits: Limits) -> Result<()> {
         job.chunk_into(&mut self.config)?;
+        self.plan_anew(limits)?;
+        if job.storage_into(&mut self.config, &self.plan)? {
+            self.plan_anew(limits)?;
+        }
+        Ok(())
+    }
+
+    fn plan_anew(&mut self, limits: Limits) -> Result<()> {
         let read_overhead = self.source.read_overhead();
         self.plan = plan_for(&self.config, &self.pipeline, read_overhead, &self.selected, limits)
             .map_err(|e| e.context("going on with the chunks of the run before"))?;

@@ -2,18 +2,21 @@
 
 use std::{path::Path, sync::atomic::AtomicBool};
 
-use volchunk::{Looked, Origin, Result, Source, look};
+use volchunk::{ChunkGrid, Looked, Origin, Result, Source, VolumeInfo, look};
 use volchunk_io::open;
 
-use crate::{config::Target, journals::Kept, table::has_its_length};
+use crate::{config::Target, journals::Kept, report::shape, table::has_its_length};
 
 /// What [`standing`] found.
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
     /// Chunks that have no receipt, or of which files are missing or of another size.
     pub(crate) missing: u64,
-    /// Whether the file of a table is of another length than was written: nothing else was looked at.
+    /// Whether what stands there is no more of the shape, or the length, that was written: nothing else
+    /// was looked at.
     pub(crate) is_edited: bool,
+    /// Whether it is no volume any more.
+    pub(crate) is_unreadable: bool,
     /// The first of all these, and where it is.
     pub(crate) first: Option<String>,
 }
@@ -59,9 +62,18 @@ pub(crate) fn standing(
         let origin = origin.filter(|_| level == 0);
         for Kept { head, journal, .. } in parts {
             let grid = head.grid()?;
+            if let Some(Ok(result)) = &result
+                && let Some(what) = edited(result.info(), &grid, origin)
+            {
+                (all.is_edited, all.first) = (true, Some(what));
+                return Ok(all);
+            }
             let found = match &result {
                 // What cannot be opened is not there.
-                Some(Err(_)) => Looked { missing: journal.chunks().collect(), ..Looked::default() },
+                Some(Err(_)) => {
+                    all.is_unreadable = true;
+                    Looked { missing: journal.chunks().collect(), ..Looked::default() }
+                }
                 Some(Ok(result)) => look(&grid, journal, origin, Some(&**result), workers, cancel)?,
                 None => look(&grid, journal, origin, None, workers, cancel)?,
             };
@@ -69,6 +81,16 @@ pub(crate) fn standing(
         }
     }
     Ok(all)
+}
+
+/// What a volume has that the one of `grid`, computed from `origin`, had not.
+fn edited(info: &VolumeInfo, grid: &ChunkGrid, origin: Option<Origin<'_>>) -> Option<String> {
+    let (found, wanted) = (shape(&info.shape), shape(grid.domain().shape()));
+    if found != wanted {
+        return Some(format!("the volume, which is {found} and was {wanted}"));
+    }
+    let wanted = origin?.pipeline.output().dtype;
+    (info.dtype != wanted).then(|| format!("the volume, which is {} and was {wanted}", info.dtype))
 }
 
 impl Standing {

@@ -3,15 +3,16 @@
 use std::{sync::atomic::AtomicBool, time::Duration};
 
 use volchunk::{Error, ErrorKind, Origin, Result};
-use volchunk_io::{OutputLock, OutputState, Part, output_state, remove_output};
+use volchunk_io::{Format, OutputLock, OutputState, Part, output_state, remove_output};
 
 use crate::{
     asked::Asked,
-    config::Limits,
+    config::{Limits, Target},
     job::Job,
     journals::{Head, Kept, journals, several_divisions},
     prepare::Prepared,
     standing::standing,
+    store::all_parts_anew,
 };
 
 /// What is to be done.
@@ -97,17 +98,29 @@ pub(crate) fn begin_asked(
     let to_do = || match start(asked, wanted)? {
         Start::Complete(job, kept) => {
             let found = standing(output, &kept, Some(origin), workers, cancel)?;
+            let target = Target::of_output(output)?;
             // Who edited it does not want it back as it was.
-            if found.is_edited {
-                let what = "is there, complete, but not as long as it was written; a check makes it \
-                            anew of what the chunks found";
-                return Err(refusal(asked, what));
+            if let Some(what) = found.first.as_ref().filter(|_| found.is_edited) {
+                let check = match target {
+                    Target::Table(_) => "; a check makes it anew of what the chunks found",
+                    Target::Volume(_) => "",
+                };
+                let what = format!("is there, complete, but was altered: {what}{check}");
+                return Err(refusal(asked, wanted.part, &what));
             }
             if found.is_sound() {
                 return Ok(Start::Complete(job, kept));
             }
-            match hindrance(asked, &kept, wanted.part, "complete, but no more as it was made") {
-                Some(what) => Err(refusal(asked, &what)),
+            let state = "complete, but no more as it was made";
+            match hindrance(asked, &kept, wanted.part, state) {
+                Some(what) => Err(refusal(asked, wanted.part, &what)),
+                // Of one file nothing tells which of its voxels are left.
+                None if found.is_unreadable && target != Target::Volume(Format::Zarr) => {
+                    match wanted.part {
+                        None => Ok(Start::Anew),
+                        Some(_) => Err(refusal(asked, wanted.part, "is there, and is damaged")),
+                    }
+                }
                 None => Ok(Start::Resume(kept)),
             }
         }
@@ -146,11 +159,11 @@ pub(crate) fn start(asked: &Asked, wanted: Wanted) -> Result<Start> {
     if wanted.force || state == OutputState::Absent {
         return Ok(Start::Anew);
     }
-    let refuse = |what: String| Err(refusal(asked, &what));
+    let refuse = |what: String| Err(refusal(asked, wanted.part, &what));
     // One that cannot be read is no dead end.
     let journals = || {
         journals(output).map_err(|e| {
-            Error::new(e.kind(), format!("{e}; {} begins anew", asked.anew)).caused_by(e)
+            Error::new(e.kind(), format!("{e}; {}", anew(asked, wanted.part))).caused_by(e)
         })
     };
     match state {
@@ -167,7 +180,9 @@ pub(crate) fn start(asked: &Asked, wanted: Wanted) -> Result<Start> {
             }
         }
         OutputState::Complete { attributes } => {
-            let Some(job) = attributes.as_ref().and_then(Job::from_attributes) else {
+            let own = attributes.as_ref().and_then(Job::from_attributes);
+            let of_journal = || journals().map(|kept| kept.into_iter().next().map(|k| k.head.job));
+            let Some(job) = own.map_or_else(of_journal, |own| Ok(Some(own)))? else {
                 return refuse("is there, and says nothing of the job that made it".into());
             };
             let differs = job.differences(asked);
@@ -194,10 +209,17 @@ pub(crate) fn start(asked: &Asked, wanted: Wanted) -> Result<Start> {
 }
 
 /// The error that says what keeps a job from its output.
-fn refusal(asked: &Asked, what: &str) -> Error {
-    let message =
-        format!("the output {} {what}; {} begins anew", asked.output.display(), asked.anew);
+fn refusal(asked: &Asked, part: Option<Part>, what: &str) -> Error {
+    let message = format!("the output {} {what}; {}", asked.output.display(), anew(asked, part));
     Error::new(ErrorKind::Exists, message)
+}
+
+/// What begins anew.
+fn anew(asked: &Asked, part: Option<Part>) -> String {
+    match part {
+        None => format!("{} begins anew", asked.anew),
+        Some(_) => all_parts_anew(&asked.output),
+    }
 }
 
 /// Whether there are journals of all chunks of the finest level.

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
-use volchunk::{Error, ErrorKind, Result, Sink, Spool, os};
+use volchunk::{Error, ErrorKind, Journal, Result, Sink, Spool, os, reread_tables};
 use volchunk_io::{Part, companion_path, partial_path, remove_output, resume};
 
 use crate::{
@@ -33,16 +33,18 @@ pub(crate) fn open_or_anew<T>(
                     .map_err(|e| Error::io(format_args!("removing {}", partial.display()), e))?;
                 return open();
             }
-            let (partial, kept) = (partial_path(output), companion_path(output));
-            let what = format!(
-                "{e}; to write all parts anew, remove {} and {}",
-                partial.display(),
-                kept.display()
-            );
-            Err(Error::new(e.kind(), what).caused_by(e))
+            Err(Error::new(e.kind(), format!("{e}; {}", all_parts_anew(output))).caused_by(e))
         }
         (result, _) => result,
     }
+}
+
+/// What the user is to do, to have all parts written anew.
+pub(crate) fn all_parts_anew(output: &Path) -> String {
+    let partial = partial_path(output);
+    let stands = if partial.exists() { &partial } else { output };
+    let kept = companion_path(output);
+    format!("to write all parts anew, remove {} and {}", stands.display(), kept.display())
 }
 
 /// The output itself, or what waits to become it.
@@ -70,6 +72,24 @@ impl Store {
     pub(crate) fn read(prepared: &Prepared, part: Part) -> Result<Self> {
         let spool = read_spool(&prepared.config.output, Some(part), &prepared.plan.grid)?;
         Ok(Self::Table(Box::new(spool)))
+    }
+
+    /// Looks for tables that are not what was written, after making one of them met such an `error`: their
+    /// receipts in `journal` become void, so that they are found again. The error, with their number.
+    pub(crate) fn void_damaged(&self, journal: &Journal, error: Error) -> Error {
+        let Self::Table(spool) = self else { return error };
+        if error.kind() != ErrorKind::InvalidData {
+            return error;
+        }
+        // What cannot be looked at is told by the error itself.
+        let altered = reread_tables(spool, journal).map(|found| found.altered).unwrap_or_default();
+        let void = |index: &[u64]| journal.void(spool.grid().number_of(index)).is_ok();
+        match altered.iter().filter(|altered| void(&altered.chunk.index)).count() {
+            0 => error,
+            n => error.context(format_args!(
+                "what {n} chunks found is damaged, and is to be found again"
+            )),
+        }
     }
 
     pub(crate) fn sink(&self) -> &dyn Sink {

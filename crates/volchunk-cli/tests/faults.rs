@@ -177,6 +177,41 @@ fn a_read_only_file_system_is_told() {
     }
 }
 
+/// What stands where things are kept beside an output, and is no folder: told at once.
+#[cfg(unix)]
+#[test]
+fn what_is_kept_needs_a_folder() {
+    let dir = Dir::new();
+    dir.volume("in.npy", &[8, 8, 8]);
+    let kept = dir.path("out.npy.volchunk");
+    std::os::unix::fs::symlink(dir.path("nowhere"), &kept).unwrap();
+    for file in [false, true] {
+        if file {
+            fs::remove_file(&kept).unwrap();
+            fs::write(&kept, "mine").unwrap();
+        }
+        let begun = Instant::now();
+        dir.call(&["convert", "in.npy", "out.npy"]).refused(1, &["out.npy.volchunk", "legal"]);
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+}
+
+/// Killed while it deleted what `--force` replaces: the next one deletes the rest.
+#[test]
+fn what_was_being_deleted_is_in_nobodys_way() {
+    let dir = Dir::new();
+    dir.volume("in.npy", &[8, 8, 8]);
+    dir.call(&["convert", "in.npy", "out.zarr"]).done();
+    let old = dir.path("out.zarr.volchunk/old");
+    fs::rename(dir.path("out.zarr"), &old).unwrap();
+    fs::remove_file(old.join("zarr.json")).unwrap();
+    dir.call(&["convert", "in.npy", "out.zarr"]).done();
+    assert!(!old.exists());
+    fs::create_dir_all(old.join("0/c")).unwrap();
+    dir.call(&["convert", "in.npy", "out.zarr", "--force"]).done();
+    assert!(!old.exists() && dir.names() == ["in.npy", "out.zarr", "out.zarr.volchunk"]);
+}
+
 /// An input of one file that is replaced, cut short, or gone between two runs: nothing is mixed.
 #[test]
 fn an_input_that_is_replaced_is_told() {

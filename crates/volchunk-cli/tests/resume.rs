@@ -562,3 +562,136 @@ fn a_plane_that_changes_costs_its_chunks() {
     dir.call(&run("planes", "whole.npy", &[])).done();
     assert!(voxels(&dir.path("out.npy")).bytes() == voxels(&dir.path("whole.npy")).bytes());
 }
+
+/// Metadata that is lost is written anew, and what was written under it stands.
+#[test]
+fn a_zarr_that_lost_its_metadata_goes_on() {
+    let dir = Dir::new();
+    input(&dir);
+    dir.call(&run("in.zarr", "whole.npy", &[])).done();
+    for (place, half) in [("zarr.json", true), ("zarr.json", false), ("0/zarr.json", false)] {
+        for damage in ["", "{\"zarr_format\": ", "gone"] {
+            match half {
+                true => drop(interrupted(&dir, "out.zarr")),
+                false => drop(dir.call(&run("in.zarr", "out.zarr", &[])).done()),
+            }
+            let file = dir.path("out.zarr").join(place);
+            match damage {
+                "gone" => fs::remove_file(&file).unwrap(),
+                text => fs::write(&file, text).unwrap(),
+            }
+            let stand = if half { "19 chunks were done" } else { "27 chunks were done" };
+            let text = dir.call(&run("in.zarr", "out.zarr", &[])).done().stdout;
+            assert!(text.contains(stand), "{place} '{damage}': {text}");
+            assert!(
+                voxels(&dir.path("out.zarr")).bytes() == voxels(&dir.path("whole.npy")).bytes()
+            );
+            fs::write(&file, "").unwrap();
+            dir.call(&run("in.zarr", "out.zarr", &["--force"])).done();
+            assert!(
+                voxels(&dir.path("out.zarr")).bytes() == voxels(&dir.path("whole.npy")).bytes()
+            );
+            fs::remove_dir_all(dir.path("out.zarr")).unwrap();
+        }
+    }
+    // A folder of anything else is not volchunk's, journal or not.
+    dir.call(&run("in.zarr", "out.zarr", &[])).done();
+    fs::remove_file(dir.path("out.zarr/zarr.json")).unwrap();
+    fs::write(dir.path("out.zarr/notes.txt"), "mine").unwrap();
+    for more in [&[][..], &["--force"]] {
+        dir.call(&run("in.zarr", "out.zarr", more))
+            .refused(if more.is_empty() { 1 } else { 2 }, &["out.zarr"]);
+    }
+    assert_eq!(fs::read_to_string(dir.path("out.zarr/notes.txt")).unwrap(), "mine");
+}
+
+/// A file that is a volume of another shape is its user's; one that is none any more is made anew.
+#[test]
+fn a_complete_file_that_was_altered_is_not_believed() {
+    let dir = Dir::new();
+    input(&dir);
+    for output in ["out.npy", "out.tif"] {
+        dir.call(&run("in.zarr", output, &[])).done();
+        let good = voxels(&dir.path(output));
+        let length = fs::metadata(dir.path(output)).unwrap().len();
+        fs::write(dir.path(output), vec![0; length as usize]).unwrap();
+        dir.call(&run("in.zarr", output, &[])).done();
+        assert!(voxels(&dir.path(output)).bytes() == good.bytes(), "{output}");
+        let small = format!("small-{output}");
+        dir.call(&["run", output, &small, "--roi", "0:9,:,:"]).done();
+        fs::rename(dir.path(&small), dir.path(output)).unwrap();
+        dir.call(&run("in.zarr", output, &[])).refused(1, &[output, "9 × 48 × 48", "--force"]);
+        dir.call(&["finish", output]).refused(1, &[output, "no more as it was made"]);
+        dir.call(&run("in.zarr", output, &["--force"])).done();
+    }
+    // What the job was, its journal tells too.
+    for name in ["out.npy", "cells.csv"] {
+        let detect = ["detect", "in.zarr", name, "--min-sigma", "1", "--max-sigma", "2"];
+        let again = if name == "cells.csv" { detect.to_vec() } else { run("in.zarr", name, &[]) };
+        dir.call(&again).done();
+        fs::write(dir.path(&format!("{name}.volchunk/job.json")), "").unwrap();
+        assert!(dir.call(&again).done().stdout.contains("already complete"), "{name}");
+    }
+    fs::remove_file(dir.path("cells.csv.volchunk/table.xxh3")).unwrap();
+    let again = ["detect", "in.zarr", "cells.csv", "--min-sigma", "1", "--max-sigma", "2"];
+    dir.call(&again).refused(1, &["cells.csv", "not as long", "--force"]);
+    dir.call(&["finish", "flat.npy"]).refused(1, &["flat.npy", "not made by volchunk"]);
+    dir.call(&["finish", "whole.npy"]).refused(1, &["whole.npy"]);
+}
+
+/// How it is stored was asked once: the same command without asking goes on with that.
+#[test]
+fn the_storage_that_was_begun_is_gone_on_with() {
+    let dir = Dir::new();
+    input(&dir);
+    for more in
+        [&["--storage-chunk", "4,8,8"][..], &["--storage-chunk", "4,4,4", "--shard", "8,16,16"]]
+    {
+        let _ = fs::remove_dir_all(dir.path("out.zarr"));
+        let _ = fs::remove_dir_all(dir.path("out.zarr.volchunk"));
+        dir.call(&run("in.zarr", "out.zarr", more)).done();
+        let lost = dir.path("out.zarr/0/c/1/1/1");
+        let good = fs::read(&lost).unwrap();
+        fs::remove_file(&lost).unwrap();
+        let text = dir.call(&run("in.zarr", "out.zarr", &[])).done().stdout;
+        assert!(text.contains("1 that were done were computed anew"), "{text}");
+        assert!(fs::read(&lost).unwrap() == good);
+    }
+}
+
+/// What is found damaged when a table is made is found again by the same command.
+#[test]
+fn a_damaged_spool_is_no_dead_end() {
+    let dir = Dir::new();
+    input(&dir);
+    let detect = |name: &'static str, more: &[&'static str]| {
+        let args = ["detect", "in.zarr", name, "--min-sigma", "1", "--max-sigma", "2"];
+        let rest = ["--threshold", "0.001", "--chunk", "8,16,16", "-q"];
+        dir.call(&[&args[..], &rest, more].concat())
+    };
+    detect("whole.csv", &[]).done();
+    let flip = |spool: &str| {
+        let path = dir.path(spool);
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 20;
+        bytes[last] ^= 4;
+        fs::write(path, bytes).unwrap();
+    };
+    let whole = fs::read(dir.path("whole.csv")).unwrap();
+    // All found, and the table not made yet.
+    detect("out.csv", &[]).done();
+    fs::rename(dir.path("out.csv"), dir.path("out.csv.partial")).unwrap();
+    flip("out.csv.volchunk/0.spool");
+    let error = detect("out.csv", &[]).refused(1, &["damaged", "the same command goes on"]);
+    assert!(error.stderr.contains("1 chunks"), "{}", error.stderr);
+    detect("out.csv", &[]).done();
+    assert!(fs::read(dir.path("out.csv")).unwrap() == whole);
+
+    ["0/2", "1/2"].into_iter().for_each(|part| drop(detect("parts.csv", &["--part", part]).done()));
+    flip("parts.csv.volchunk/part-1-of-2.spool");
+    dir.call(&["finish", "parts.csv"]).refused(1, &["damaged", "each part's own command"]);
+    dir.call(&["finish", "parts.csv"]).refused(1, &["part 1/2 lacks 1 of"]);
+    detect("parts.csv", &["--part", "1/2"]).done();
+    dir.call(&["finish", "parts.csv"]).done();
+    assert!(fs::read(dir.path("parts.csv")).unwrap() == whole);
+}

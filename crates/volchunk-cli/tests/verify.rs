@@ -168,6 +168,35 @@ fn what_was_altered_is_named() {
     }
 }
 
+/// What one reader passes over another stumbles over; what cannot be decoded hides nothing else.
+#[test]
+fn what_cannot_be_read_is_one_finding_of_all() {
+    let dir = Dir::new();
+    // The last chunks end before their storage chunks do, and are not decoded to the end.
+    filtered(&dir, "out.zarr", &["--roi", "0:40,:,:"]);
+    let file = dir.path("out.zarr/0/c/2/1/2");
+    let good = fs::read(&file).unwrap();
+    fs::write(&file, [&good[..], b"garbage"].concat()).unwrap();
+    let verdict = found(&dir, &["out.zarr"], 1);
+    assert_eq!(verdict["digests"]["altered"].as_array().unwrap().len(), 1, "{verdict:#}");
+    assert!(verdict["digests"]["altered"][0]["what"].as_str().unwrap().contains("were written"));
+    fs::write(&file, [&[7; 64], &good[64..]].concat()).unwrap();
+    let verdict = found(&dir, &["out.zarr"], 1);
+    assert_eq!(verdict["digests"]["altered"][0]["chunk"], json!([2, 1, 2]));
+    assert_eq!(verdict["digests"]["chunks"], 27);
+    let why = verdict["planes_not_measured"].as_str().unwrap_or_default();
+    assert!(why.contains("c/2/1/2"), "{verdict:#}");
+
+    dir.volume("wide.npy", &[4, 1040, 520]);
+    let args = ["convert", "wide.npy", "p.zarr", "--pyramid", "--voxel-size", "5,2,2"];
+    dir.call(&[&args[..], &["--chunk", "4,130,130"]].concat()).done();
+    fs::remove_file(dir.path("p.zarr/1/zarr.json")).unwrap();
+    let verdict = found(&dir, &["p.zarr"], 1);
+    let altered = verdict["digests"]["altered"].as_array().unwrap();
+    assert!(altered.iter().all(|a| a["level"] == 1) && !altered.is_empty(), "{verdict:#}");
+    assert!(altered[0]["what"].as_str().unwrap().contains("cannot be opened"));
+}
+
 /// A result that is not that of its job, although every digest is right.
 #[test]
 fn another_input_behind_the_same_job_is_told() {

@@ -93,10 +93,23 @@ impl OutputLock {
                 Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(fail(e)),
                 _ => {}
             }
+            if !fs::symlink_metadata(&folder).map_or(true, |meta| meta.is_dir()) {
+                return Err(Error::new(
+                    ErrorKind::Exists,
+                    format!(
+                        "{}, in which what is known of {} is kept, is no folder; legal: nothing of \
+                         that name, or a folder",
+                        folder.display(),
+                        output.display()
+                    ),
+                ));
+            }
             let mut options = OpenOptions::new();
             let mut file = match options.create(true).truncate(false).write(true).open(&path) {
                 // Its folder went with the run before, just now.
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound && Instant::now() < until => {
+                    continue;
+                }
                 file => file.map_err(fail)?,
             };
             match file.try_lock() {

@@ -58,11 +58,14 @@ pub fn output_state(path: &Path) -> Result<OutputState> {
                 }
                 _ => OutputState::Partial,
             },
+            None if is_bare(path) => OutputState::Partial,
             _ => OutputState::Foreign,
         },
         Kind::File => match json(&companion_path(path).join("job.json")) {
             Some(job) => OutputState::Complete { attributes: Some(job) },
-            None if Format::of_input(path).is_ok() => OutputState::Complete { attributes: None },
+            None if Format::of_input(path).is_ok() || has_journal(path) => {
+                OutputState::Complete { attributes: None }
+            }
             None => OutputState::Foreign,
         },
     })
@@ -71,8 +74,9 @@ pub fn output_state(path: &Path) -> Result<OutputState> {
 /// Removes the output at `path`, complete or not, with `OUTPUT.partial` and `OUTPUT.volchunk`.
 /// Nothing there is no error.
 ///
-/// A folder is removed only if it is a Zarr store, empty, or `OUTPUT.volchunk` with nothing in it but
-/// what volchunk keeps there; nothing is removed through a symbolic link.
+/// A folder is removed only if it is a Zarr store, one of volchunk's that lost its metadata, empty, or
+/// `OUTPUT.volchunk` with nothing in it but what volchunk keeps there; nothing is removed through a symbolic
+/// link.
 ///
 /// # Errors
 /// A link or another folder at any of the three, before anything is removed;
@@ -80,7 +84,9 @@ pub fn output_state(path: &Path) -> Result<OutputState> {
 pub fn remove_output(path: &Path) -> Result<()> {
     let path = &plain(path)?;
     let companion = companion_path(path);
-    let all = [partial_path(path), companion.clone(), path.clone()];
+    // The journal last: without it nobody knows what is left of the output.
+    let all = [path.clone(), partial_path(path), companion.clone()];
+    let is_store = |place: &Path| is_zarr(place) || place == *path && is_bare(place);
     let mut found = Vec::new();
     for place in all {
         let Some(kind) = kind(&place)? else { continue };
@@ -98,7 +104,7 @@ pub fn remove_output(path: &Path) -> Result<()> {
                 return refuse("a folder that holds more than volchunk's own files");
             }
             Kind::Folder
-                if place != companion && !is_zarr(&place) && !holds_only(&place, |_, _| false) =>
+                if place != companion && !is_store(&place) && !holds_only(&place, |_, _| false) =>
             {
                 return refuse("a folder that is no Zarr store");
             }
@@ -108,7 +114,7 @@ pub fn remove_output(path: &Path) -> Result<()> {
     refuse_parts(path)?;
     for (place, kind) in found {
         match kind {
-            Kind::Folder if place == *path && is_zarr(&place) => {
+            Kind::Folder if place == *path && is_store(&place) => {
                 zarr::remove(&place)?;
                 continue;
             }
@@ -184,7 +190,7 @@ fn is_kept(name: &str, is_folder: bool) -> bool {
     let lock =
         name == LOCK || name.strip_suffix(".lock").is_some_and(|s| Part::of_name(s).is_some());
     if is_folder {
-        name == zarr::UNDER_WAY
+        [zarr::UNDER_WAY, zarr::DOOMED].contains(&name)
     } else {
         ["job.json", "table.xxh3"].contains(&plain) || journal || lock
     }
@@ -211,6 +217,34 @@ fn remove_kept(folder: &Path) -> std::io::Result<()> {
     }
     let _ = fs::remove_dir(folder);
     Ok(())
+}
+
+/// Whether there is a journal beside an output.
+fn has_journal(output: &Path) -> bool {
+    let is_journal = |entry: fs::DirEntry| entry.path().extension().is_some_and(|e| e == "journal");
+    fs::read_dir(companion_path(output))
+        .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_journal)))
+}
+
+/// Whether a folder holds what volchunk writes in a Zarr and nothing else, and has a journal beside it: its
+/// metadata was lost.
+fn is_bare(folder: &Path) -> bool {
+    let is_level = |name: &str| name.parse::<u32>().is_ok();
+    let is_metadata = |name: &str| ["zarr.json", ".zarr.json.partial"].contains(&name);
+    let is_array = |folder: &Path| {
+        holds_only(
+            folder,
+            |name, is_folder| {
+                if is_folder { name == "c" } else { is_metadata(name) }
+            },
+        )
+    };
+    has_journal(folder)
+        && !is_zarr(folder)
+        && holds_only(folder, |name, is_folder| match is_folder {
+            true => is_level(name) && is_array(&folder.join(name)),
+            false => is_metadata(name),
+        })
 }
 
 /// Whether a folder's own metadata is that of a Zarr group or array.

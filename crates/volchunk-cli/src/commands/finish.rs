@@ -18,6 +18,9 @@ use crate::{
     store::{Store, complete, open_or_anew},
 };
 
+/// What is to be done next, where finishing failed.
+const NEXT: &str = "finish goes on once every part is whole, which each part's own command sees to";
+
 /// Marks an output complete, if every chunk of every part is there.
 pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
     let output = &args.output;
@@ -31,6 +34,9 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
     let whole = OutputLock::take(output, Default::default())?;
     let kept = journals(output)?;
     match output_state(output)? {
+        OutputState::Complete { attributes: None } if kept.is_empty() => {
+            return refuse("was not made by volchunk, or nothing tells of what".into());
+        }
         OutputState::Complete { .. } => {
             let workers = Limits::default().workers();
             return match standing(output, &kept, None, workers, cancel)?.first {
@@ -92,13 +98,19 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
         let (plan, pipeline) = (&prepared.plan, &prepared.pipeline);
         let report =
             volchunk::run_with(plan, pipeline, &[&*prepared.source], store.sink(), &options)
-                .map_err(|e| unfinished(e, prepared.config.target, output, true))?;
+                .map_err(|e| unfinished(e, prepared.config.target, output, NEXT))?;
         reports.push(report);
         // Tables are only to be read from here on, and many.
         stores.push(if is_table { Store::read(&prepared, part)? } else { store });
     }
-    complete(&prepared, &stores, cancel)
-        .map_err(|e| unfinished(e, prepared.config.target, output, true))?;
+    complete(&prepared, &stores, cancel).map_err(|mut e| {
+        for (index, store) in (0..of).zip(&stores) {
+            if let Ok(journal) = open_journal(output, head, Some(Part { index, of }), false) {
+                e = store.void_damaged(&journal, e);
+            }
+        }
+        unfinished(e, prepared.config.target, output, NEXT)
+    })?;
     drop(whole);
     say(&format!("complete.{}", before(&reports)))
 }

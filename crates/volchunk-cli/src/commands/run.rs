@@ -18,7 +18,7 @@ use crate::{
     selection::Selected,
     start::{Wanted, begin},
     statistics,
-    store::{Store, complete, open_or_anew},
+    store::{Store, all_parts_anew, complete, open_or_anew},
 };
 
 /// How a command that writes behaves.
@@ -128,8 +128,11 @@ pub(crate) fn carry_out(
     let (plan, pipeline) = (&prepared.plan, &prepared.pipeline);
     let report = running.run(plan, pipeline, &*prepared.source, store.sink(), &journal)?;
     let written = match (part, prepared.config.target) {
-        (None, Target::Table(_)) => complete(prepared, &[store], manner.cancel)
-            .map_err(|e| unfinished(e, prepared.config.target, output, true))?,
+        (None, Target::Table(_)) => complete(prepared, std::slice::from_ref(&store), manner.cancel)
+            .map_err(|e| {
+                let e = store.void_damaged(&journal, e);
+                unfinished(e, prepared.config.target, output, GOES_ON)
+            })?,
         _ => None,
     };
     if manner.quiet {
@@ -231,22 +234,27 @@ impl Running<'_> {
         let report = volchunk::run_with(plan, pipeline, &[source], sink, &options);
         display.end();
         report.map_err(|e| {
-            let goes_on = self.unchanged.is_none_or(|unchanged| unchanged().is_ok());
-            unfinished(e, self.config.target, &self.config.output, goes_on)
+            let next = match (self.unchanged.is_none_or(|same| same().is_ok()), manner.wanted.part)
+            {
+                (true, None) => GOES_ON.to_owned(),
+                (true, Some(_)) => "the same command goes on".to_owned(),
+                (false, None) => "--force begins anew".to_owned(),
+                (false, Some(_)) => all_parts_anew(&self.config.output),
+            };
+            unfinished(e, self.config.target, &self.config.output, &next)
         })
     }
 }
 
-/// Says of a failed run what it left, and whether the same command can go on.
-pub(super) fn unfinished(error: Error, target: Target, output: &Path, goes_on: bool) -> Error {
+/// What is to be done next, where nothing is in the way.
+const GOES_ON: &str = "the same command goes on, --force begins anew";
+
+/// Says of a failed run what it left, and what is to be done next.
+pub(super) fn unfinished(error: Error, target: Target, output: &Path, next: &str) -> Error {
     let left = match target {
         Target::Volume(Format::Zarr) => format!("{} is unfinished, and says so", output.display()),
         _ => format!("{} is unfinished", partial_path(output).display()),
     };
     let message = if error.is_cancelled() { "stopped".into() } else { error.to_string() };
-    let next = match goes_on {
-        true => "the same command goes on, --force begins anew",
-        false => "--force begins anew",
-    };
     Error::new(error.kind(), format!("{message}\n{left}; {next}")).caused_by(error)
 }

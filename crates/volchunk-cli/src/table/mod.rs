@@ -137,14 +137,14 @@ fn share(memory: u64) -> u64 {
 /// Whether the table at `output` is the file that was written.
 ///
 /// # Errors
-/// I/O, also where that was not recorded.
+/// I/O.
 pub(crate) fn is_as_written(output: &Path) -> Result<bool> {
     let recorded = recorded(output)?;
     let digest = recorded.split_whitespace().next().unwrap_or_default();
     Ok(u64::from_str_radix(digest, 16).ok() == Some(digest_of(output)?))
 }
 
-/// Whether the table at `output` is as long as the file that was written.
+/// Whether the table at `output` is as long as the file that was written; not where nothing tells.
 ///
 /// # Errors
 /// As [`is_as_written`].
@@ -155,10 +155,15 @@ pub(crate) fn has_its_length(output: &Path) -> Result<bool> {
     Ok(length == Some(fs::metadata(output).map_err(fail)?.len()))
 }
 
-/// The digest of a table, and its length.
+/// The digest of a table, and its length; nothing where that is gone or no text.
 fn recorded(output: &Path) -> Result<String> {
     let path = digest_path(output);
-    fs::read_to_string(&path).map_err(|e| Error::io(format_args!("reading {}", path.display()), e))
+    match fs::read_to_string(&path) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            Ok(String::new())
+        }
+        read => read.map_err(|e| Error::io(format_args!("reading {}", path.display()), e)),
+    }
 }
 
 fn digest_path(output: &Path) -> PathBuf {

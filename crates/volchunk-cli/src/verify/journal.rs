@@ -3,8 +3,8 @@
 use std::{path::Path, time::Instant};
 
 use volchunk::{
-    Audit, Control, ErrorKind, Gather, Origin, Reread, Result, SeamSearch, ShiftedAudit, Source,
-    Wants, reread,
+    Altered, Audit, Control, Error, ErrorKind, Gather, Origin, Reread, Result, SeamSearch,
+    ShiftedAudit, Source, Wants, reread,
 };
 
 use super::{
@@ -30,7 +30,15 @@ pub(super) fn look(
     let bases = prepared.and_then(|prepared| bases(output, prepared, &input, kept, means));
     for parts in kept.chunk_by(|a, b| a.head.level == b.head.level) {
         let level = parts[0].head.level;
-        let result = open_level(output, level, kept)?;
+        let result = match open_level(output, level, kept) {
+            Ok(result) => result,
+            // The finest is what was opened before anything was looked at.
+            Err(e) if level > 0 && !e.is_cancelled() => {
+                found.push((level, unopened(parts, &e)?));
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
         let basis = bases.as_ref().map(|bases| bases.iter().find(|basis| basis.level == level));
         let (one, audit) = look_at_level(&*result, parts, basis.ok().flatten(), search, means)?;
         found.push((level, one));
@@ -48,6 +56,17 @@ pub(super) fn look(
         _ => Ok(audits),
     };
     Ok(OfJournal { input, reread: found, elapsed, audit })
+}
+
+/// What is found of a level that cannot be opened, and why: every chunk is altered.
+fn unopened(parts: &[Kept], why: &Error) -> Result<Reread> {
+    let mut all = Reread::default();
+    for Kept { head, journal, .. } in parts {
+        let (grid, what) = (head.grid()?, format!("it cannot be opened: {why}"));
+        let altered = |number| Altered { chunk: grid.chunk(number), what: what.clone() };
+        all.altered.extend(journal.chunks().map(altered));
+    }
+    Ok(all)
 }
 
 /// What the journals of one level's parts found together, and computing anew, which may fail by

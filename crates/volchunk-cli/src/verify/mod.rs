@@ -120,10 +120,12 @@ pub(crate) fn verify(args: &VerifyArgs, cancel: &AtomicBool) -> Result<()> {
         cancel,
     };
     let seams = match search {
-        Ok(search) => Ok(search.finish(&*source, &request).map_err(|e| match e.kind() {
-            ErrorKind::OverMemory => e.context("--memory"),
-            _ => e,
-        })?),
+        Ok(search) => match search.finish(&*source, &request) {
+            Err(e) if e.kind() == ErrorKind::OverMemory => return Err(e.context("--memory")),
+            // What the journals told stays told.
+            Err(e) if !e.is_cancelled() && journal.is_some() => Err(e.to_string()),
+            found => Ok(found?),
+        },
         Err(e) => Err(format!("nothing tells where the mask was laid: {e}")),
     };
     if let (Some(_), Ok(seams)) = (&args.grid, &seams)
@@ -152,7 +154,7 @@ pub(crate) fn verify(args: &VerifyArgs, cancel: &AtomicBool) -> Result<()> {
 /// The mask of the job, and where the output begins in it.
 fn mask_of(first: Option<&Kept>) -> Result<Option<(Box<dyn Source>, Coords)>> {
     let Some(head) = first.map(|first| &first.head) else { return Ok(None) };
-    let Some(path) = head.job.mask() else { return Ok(None) };
+    let Some(path) = head.job.mask()? else { return Ok(None) };
     Ok(Some((open(path)?, Coords::from_slice(head.grid()?.domain().start()))))
 }
 

@@ -22,7 +22,7 @@ use std::path::Path;
 
 use volchunk::{Result, Sink, Source, VolumeInfo};
 
-pub(crate) use self::root::{UNDER_WAY, attributes, remove};
+pub(crate) use self::root::{DOOMED, UNDER_WAY, attributes, remove};
 pub use self::{ome::ome_describable, pyramid::Pyramid};
 use crate::CreateOptions;
 

@@ -14,6 +14,8 @@ use crate::file::{Begin, companion_path};
 
 /// The folder within `OUTPUT.volchunk` in which an output is put together.
 pub(crate) const UNDER_WAY: &str = "new";
+/// The one in which an output waits to be deleted.
+pub(crate) const DOOMED: &str = "old";
 
 /// The metadata file whose `attributes.volchunk.complete` says whether the output is.
 pub(super) struct Root {
@@ -25,6 +27,7 @@ pub(super) struct Root {
 impl Root {
     /// The output at `path`, whose `zarr.json` is `document`, with `arrays` by name within it:
     /// created where nothing stands; else, where `begin` allows, what stands there, if it is that.
+    /// Metadata that is missing, or no metadata any more, is written anew.
     ///
     /// # Errors
     /// [`ErrorKind::Exists`] if something else stands there; I/O.
@@ -45,9 +48,9 @@ impl Root {
             }
             Ok(_) => {
                 for (name, array) in arrays {
-                    check(&path.join(name).join("zarr.json"), array)?;
+                    take_up(&path.join(name), array, begin.durable)?;
                 }
-                check(&path.join("zarr.json"), &document)?
+                take_up(path, &document, begin.durable)?
             }
         };
         let file = path.join("zarr.json");
@@ -104,8 +107,10 @@ fn create(path: &Path, document: &Value, arrays: &[(String, &Value)], durable: b
     Ok(())
 }
 
-/// The document in `file`, if it is `wanted` but for what volchunk keeps in its attributes.
-fn check(file: &Path, wanted: &Value) -> Result<Value> {
+/// The document in the `zarr.json` of `folder`, if it is `wanted` but for what volchunk keeps in its
+/// attributes; `wanted` where there is none that can be read.
+fn take_up(folder: &Path, wanted: &Value, durable: bool) -> Result<Value> {
+    let file = &folder.join("zarr.json");
     let bare = |document: &Value| {
         let mut bare = document.clone();
         if let Some(attributes) = bare.get_mut("attributes").and_then(Value::as_object_mut) {
@@ -114,18 +119,24 @@ fn check(file: &Path, wanted: &Value) -> Result<Value> {
         bare
     };
     // Through text and back, as a float may not survive that unchanged.
-    let wanted: Option<Value> =
+    let same: Option<Value> =
         serde_json::to_string(wanted).ok().and_then(|text| serde_json::from_str(&text).ok());
-    match read_json(file)? {
-        Some(found) if wanted.as_ref().map(bare).as_ref() == Some(&bare(&found)) => Ok(found),
-        found => Err(Error::new(
+    match read_json(file) {
+        Ok(Some(found)) if same.as_ref().map(bare).as_ref() == Some(&bare(&found)) => Ok(found),
+        Ok(Some(_)) => Err(Error::new(
             ErrorKind::Exists,
             format!(
-                "{} {}; an output can be taken up again only as it was begun",
-                file.display(),
-                if found.is_some() { "is not what this job writes" } else { "is missing" }
+                "{} is not what this job writes; an output can be taken up again only as it was begun",
+                file.display()
             ),
         )),
+        Err(e) if e.kind() != ErrorKind::InvalidData => Err(e),
+        Ok(None) | Err(_) => {
+            fs::create_dir_all(folder)
+                .map_err(|e| Error::io(format_args!("creating {}", folder.display()), e))?;
+            node::write_json(file, wanted, durable)?;
+            Ok(wanted.clone())
+        }
     }
 }
 
@@ -140,20 +151,25 @@ pub(crate) fn attributes(path: &Path) -> Result<Option<Value>> {
 
 /// Deletes the Zarr at `path`, so that it can be written anew.
 ///
-/// It takes another name first, so that nothing at `path` ever looks complete with parts missing.
+/// It takes another name first, in `OUTPUT.volchunk`, so that nothing at `path` ever looks complete with
+/// parts missing, and what a kill leaves is found by whoever removes that folder.
 ///
 /// # Errors
-/// There is no Zarr metadata in the folder, which is then not touched; I/O.
+/// I/O; names the folder.
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    if Node::open(path)?.is_none() {
-        return Err(Error::new(
-            ErrorKind::Exists,
-            format!("{} is not a Zarr, and is not deleted", path.display()),
-        ));
+    let companion = companion_path(path);
+    let doomed = companion.join(DOOMED);
+    let fail = |place: &Path| {
+        let place = place.display().to_string();
+        move |e| Error::io(format_args!("deleting {place}"), e)
+    };
+    fs::create_dir_all(&companion).map_err(fail(&companion))?;
+    if doomed.symlink_metadata().is_ok() {
+        fs::remove_dir_all(&doomed).map_err(fail(&doomed))?;
     }
-    let fail = |e| Error::io(format_args!("deleting {}", path.display()), e);
-    let name = path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
-    let doomed = path.with_file_name(format!(".{name}.deleted-{}", std::process::id()));
-    fs::rename(path, &doomed).map_err(fail)?;
-    fs::remove_dir_all(&doomed).map_err(fail)
+    fs::rename(path, &doomed).map_err(fail(path))?;
+    fs::remove_dir_all(&doomed).map_err(fail(&doomed))?;
+    // It stays if anything else is kept there.
+    let _ = fs::remove_dir(&companion);
+    Ok(())
 }
