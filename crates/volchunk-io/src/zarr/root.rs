@@ -27,7 +27,7 @@ pub(super) struct Root {
 impl Root {
     /// The output at `path`, whose `zarr.json` is `document`, with `arrays` by name within it:
     /// created where nothing stands; else, where `begin` allows, what stands there, if it is that.
-    /// Metadata that is missing, or no metadata any more, is written anew.
+    /// Of its metadata, what is missing or no metadata any more is written anew, if any is left.
     ///
     /// # Errors
     /// [`ErrorKind::Exists`] if something else stands there; I/O.
@@ -47,10 +47,23 @@ impl Root {
                 return Err(Error::new(ErrorKind::Exists, message));
             }
             Ok(_) => {
-                for (name, array) in arrays {
-                    take_up(&path.join(name), array, begin.durable)?;
+                let mut all = vec![(path.to_owned(), &document)];
+                all.extend(arrays.iter().map(|(name, array)| (path.join(name), *array)));
+                let found: Vec<Option<Value>> = all
+                    .iter()
+                    .map(|(folder, wanted)| find(folder, wanted))
+                    .collect::<Result<_>>()?;
+                // Else it may be anybody's folder.
+                if found.iter().all(Option::is_none) {
+                    let message = format!("{} holds no metadata of this output", path.display());
+                    return Err(Error::new(ErrorKind::Exists, message));
                 }
-                take_up(path, &document, begin.durable)?
+                for ((folder, wanted), _) in all.iter().zip(&found).filter(|(_, f)| f.is_none()) {
+                    fs::create_dir_all(folder)
+                        .map_err(|e| Error::io(format_args!("creating {}", folder.display()), e))?;
+                    node::write_json(&folder.join("zarr.json"), wanted, begin.durable)?;
+                }
+                found.into_iter().next().flatten().unwrap_or(document)
             }
         };
         let file = path.join("zarr.json");
@@ -108,8 +121,8 @@ fn create(path: &Path, document: &Value, arrays: &[(String, &Value)], durable: b
 }
 
 /// The document in the `zarr.json` of `folder`, if it is `wanted` but for what volchunk keeps in its
-/// attributes; `wanted` where there is none that can be read.
-fn take_up(folder: &Path, wanted: &Value, durable: bool) -> Result<Value> {
+/// attributes; None where there is none that can be read.
+fn find(folder: &Path, wanted: &Value) -> Result<Option<Value>> {
     let file = &folder.join("zarr.json");
     let bare = |document: &Value| {
         let mut bare = document.clone();
@@ -122,7 +135,9 @@ fn take_up(folder: &Path, wanted: &Value, durable: bool) -> Result<Value> {
     let same: Option<Value> =
         serde_json::to_string(wanted).ok().and_then(|text| serde_json::from_str(&text).ok());
     match read_json(file) {
-        Ok(Some(found)) if same.as_ref().map(bare).as_ref() == Some(&bare(&found)) => Ok(found),
+        Ok(Some(found)) if same.as_ref().map(bare).as_ref() == Some(&bare(&found)) => {
+            Ok(Some(found))
+        }
         Ok(Some(_)) => Err(Error::new(
             ErrorKind::Exists,
             format!(
@@ -131,12 +146,7 @@ fn take_up(folder: &Path, wanted: &Value, durable: bool) -> Result<Value> {
             ),
         )),
         Err(e) if e.kind() != ErrorKind::InvalidData => Err(e),
-        Ok(None) | Err(_) => {
-            fs::create_dir_all(folder)
-                .map_err(|e| Error::io(format_args!("creating {}", folder.display()), e))?;
-            node::write_json(file, wanted, durable)?;
-            Ok(wanted.clone())
-        }
+        Ok(None) | Err(_) => Ok(None),
     }
 }
 
