@@ -339,6 +339,37 @@ def test_an_interrupt_ends_all(start):
         gone(pids)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="counts in /proc")
+def test_interrupts_leave_nothing(tmp_path):
+    """At any moment: while processes start, work, end."""
+    code = """
+import os, random, signal, threading, time, numpy as np, volchunk
+def call():
+    volchunk.map_overlap(np.negative, np.zeros((40, 60, 80)), depth=1, chunks=20,
+                         executor="processes", workers=2)
+call()
+before = len(os.listdir("/proc/self/fd"))
+heard = 0
+for k in range(60):
+    timer = threading.Timer(random.uniform(0, 0.06), os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        timer.start()
+        call()
+        timer.join()
+        time.sleep(0.01)
+    except KeyboardInterrupt:
+        heard += 1
+    timer.join()
+import gc, subprocess
+gc.collect()
+children = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "comm="], capture_output=True, text=True)
+print(heard, len(os.listdir("/proc/self/fd")) - before, children.stdout.split().count("python"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heard, files, children = map(int, done.stdout.split())
+    assert heard == 60 and files <= 2 and children == 0, done
+
+
 @pytest.mark.parametrize("start", [m for m in METHODS if m != "fork"])
 def test_a_main_module_that_fails_in_workers_is_an_error(start):
     with program("fails_in_workers", start) as parent:

@@ -1,5 +1,8 @@
 """Masks and empty chunks: what is left out, and that nothing else differs."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import volchunk
@@ -141,3 +144,26 @@ def test_what_is_outside_is_not_read():
 
     volchunk.map_overlap(lambda b: b, Counting(image), depth=1, chunks=(10, 10), mask=mask)
     assert read and max(part.stop for part in read) == 11
+
+
+def test_the_fill_may_be_nan(tmp_path):
+    image, mask = np.ones((8, 9)), np.eye(8, 9)
+    expected = np.where(mask, 2, np.nan)
+    for out in (None, tmp_path / "o.npy", tmp_path / "o.npy"):
+        got = volchunk.multiply(image, 2, mask=mask, fill=np.nan, out=out)
+        np.testing.assert_array_equal(got, expected)
+    with pytest.raises(ValueError, match="fill NaN: the result is"):
+        volchunk.threshold(image, 1, mask=mask, fill=np.nan)
+    with pytest.raises(ValueError, match="skip_empty"):
+        volchunk.multiply(image, 2, skip_empty=np.nan)
+
+
+def test_verify_knows_that_it_does_not_know_the_mask(tmp_path):
+    """A mask that lies backwards in its file is not what the file holds."""
+    np.save(tmp_path / "mask.npy", balls((40, 40, 40)))
+    mask = np.load(tmp_path / "mask.npy", mmap_mode="r")[:, ::-1]
+    np.save(tmp_path / "i.npy", np.arange(40**3, dtype=np.float32).reshape(40, 40, 40))
+    volchunk.gaussian_filter(tmp_path / "i.npy", 1, mask=mask, out=tmp_path / "o.zarr")
+    command = [sys.executable, "-m", "volchunk", "verify", tmp_path / "o.zarr"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "the program that made it held it" in told and "no seam" not in told

@@ -105,12 +105,21 @@ def test_an_output_that_is_the_image_is_refused(tmp_path):
         (volchunk.open(tmp_path / "a.npy"), mapped[:]),
         (np.load(tmp_path / "a.npy", mmap_mode="r"), mapped),
         (store, zarr.open_array(tmp_path / "a.zarr")),
+        (tmp_path / "a.zarr", store),
+        (volchunk.open(tmp_path / "a.zarr"), store),
     ]:
         with pytest.raises(ValueError, match="out shares memory or a file with image"):
             volchunk.map_overlap(lambda b: b, image, depth=1, out=out)
         if out is not mapped and not isinstance(out, np.ndarray):
             with pytest.raises(ValueError, match="out shares memory or a file with image"):
                 volchunk.multiply(image, 2, out=out)
+    # Two arrays of one store are not one.
+    group = zarr.open_group(tmp_path / "g.zarr", mode="w")
+    one, two = (group.create_array(name, shape=(4, 5), dtype="u2") for name in "ab")
+    one[:] = 3
+    for image in (one, tmp_path / "g.zarr" / "a"):
+        volchunk.map_overlap(lambda b: b + 1, image, depth=1, out=two)
+        assert np.unique(two[:]).tolist() == [4]
     # Interleaved is not shared.
     both = np.zeros((10, 2))
     volchunk.map_overlap(lambda b: b + 1, both[:, 0], depth=1, out=both[:, 1])

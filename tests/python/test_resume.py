@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -319,3 +320,59 @@ def test_a_complete_output_is_looked_at(tmp_path):
     array[16:, 32:, 32:] += 1
     assert again() == [i for i in np.ndindex(3, 3, 3) if min(i) >= 1]
     assert again() == []
+
+
+def once(path, image, change, at=(1, 1, 1), **more):
+    """A run that changes something in the middle of it."""
+
+    def func(block, info):
+        if info.index == at:
+            change()
+        return block
+
+    return volchunk.map_overlap(func, image, out=path, **{**HOW, "depth": 0, **more})
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_an_array_that_changes_under_a_run_makes_no_complete_output(tmp_path, name):
+    image, path = a_volume(), tmp_path / name
+    before = image.copy()
+    with pytest.raises(ValueError, match="image changed while it was read"):
+        once(path, image, lambda: image.fill(7))
+    # As it was: what chunks saw meanwhile is not believed.
+    image[:] = before
+    np.testing.assert_array_equal(once(path, image, lambda: None), before)
+    mask = np.ones(image.shape, bool)
+    path = tmp_path / ("m" + name)
+    with pytest.raises(ValueError, match="mask changed while it was read"):
+        once(path, image, lambda: mask.fill(False), mask=mask)
+    mask.fill(True)
+    np.testing.assert_array_equal(once(path, image, lambda: None, mask=mask), image)
+
+
+def test_stores_into_a_mapped_file_are_seen(tmp_path):
+    mapped = np.lib.format.open_memmap(tmp_path / "i.npy", "w+", np.uint16, a_volume().shape)
+    mapped[:] = 1
+    volchunk.gaussian_filter(mapped, 1, out=tmp_path / "a.zarr")
+    mapped[:] = 2
+    with pytest.raises(FileExistsError, match="i.npy changed"):
+        volchunk.gaussian_filter(mapped, 1, out=tmp_path / "a.zarr")
+    with pytest.raises(ValueError, match="i.npy changed while it was read"):
+        once(tmp_path / "b.zarr", mapped, lambda: mapped.fill(7))
+
+
+def test_without_a_journal_nothing_tells(tmp_path):
+    image, path = a_volume(), tmp_path / "o.zarr"
+    volchunk.multiply(image, 2, out=path)
+    shutil.rmtree(tmp_path / "o.zarr.volchunk")
+    with pytest.warns(UserWarning, match="its journal is gone"):
+        volchunk.multiply(image, 2, out=path)
+
+
+def test_all_of_it_is_no_region(tmp_path):
+    image, path = a_volume(), tmp_path / "o.zarr"
+    volchunk.multiply(image, 2, out=path, roi=np.s_[...])
+    volchunk.multiply(image, 2, out=path)
+    volchunk.multiply(image, 2, out=path, roi=np.s_[:, 0:, :])
+    with pytest.raises(FileExistsError, match="region"):
+        volchunk.multiply(image, 2, out=path, roi=np.s_[1:])

@@ -92,11 +92,10 @@ impl Selection {
         fill: Option<&str>,
         skip_empty: Option<&str>,
     ) -> Result<Self> {
-        let number = |text: Option<&str>, flag| {
-            text.map(|t| Number::parse(t).map_err(|e| e.context(flag))).transpose()
-        };
-        let (fill, skip_empty) = (number(fill, "--fill")?, number(skip_empty, "--skip-empty")?);
-        Ok(Self { mask, fill, skip_empty })
+        let fill = fill.map(|t| Number::parse_voxel(t).map_err(|e| e.context("--fill")));
+        let skip_empty =
+            skip_empty.map(|t| Number::parse(t).map_err(|e| e.context("--skip-empty")));
+        Ok(Self { mask, fill: fill.transpose()?, skip_empty: skip_empty.transpose()? })
     }
 }
 

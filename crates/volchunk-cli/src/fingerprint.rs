@@ -128,6 +128,11 @@ impl Fingerprint {
         }
     }
 
+    /// What tells of a volume that a caller holds; None where a path names it.
+    pub fn content(&self) -> Option<&Content> {
+        self.content.as_ref()
+    }
+
     /// Whether it is that of what a path names.
     pub(crate) fn is_of_path(&self) -> bool {
         self.content.is_none()

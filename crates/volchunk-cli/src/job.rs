@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use volchunk::{Error, ErrorKind, Plan, Result, StorageGrid};
+use volchunk::{Error, ErrorKind, Plan, Region, Result, StorageGrid};
 use volchunk_io::{Format, companion_path, same_or_inside};
 use volchunk_ops::Number;
 
@@ -100,9 +100,8 @@ impl Job {
     pub(crate) fn of(prepared: &Prepared) -> Result<Self> {
         let (config, grid) = (&prepared.config, &prepared.plan.grid);
         let storage = prepared.plan.output.storage.as_ref();
-        let roi = config
-            .roi
-            .is_some()
+        // All of it is no region.
+        let roi = (grid.domain() != &Region::whole(grid.volume()))
             .then(|| grid.domain().ranges().map(|r| [r.start, r.end]).collect());
         Ok(Self {
             volchunk_job: VERSION,
@@ -131,7 +130,7 @@ impl Job {
     /// An op or a number that is none; a path that cannot be made absolute.
     pub(crate) fn of_given(given: &Given, storage: Option<&StorageGrid>) -> Result<Self> {
         let number = |text: &Option<String>, what| {
-            let parse = |t: &String| Number::parse(t).map_err(|e| e.context(what));
+            let parse = |t: &String| Number::parse_voxel(t).map_err(|e| e.context(what));
             text.as_ref().map(parse).transpose().map(|n| n.map(|n| n.to_string()))
         };
         // What no path names is no place either.

@@ -24,7 +24,7 @@ pub use describe::describe;
 pub use file::{CountedFile, companion_path, partial_path};
 pub use format::{CreateOptions, Format, create, open, resume, write_overhead};
 pub use lock::{OutputLock, Part, output_writers};
-pub use output::{OutputState, output_state, remove_output, same_or_inside};
+pub use output::{OutputState, has_journal, output_state, remove_output, same_or_inside};
 pub use table::{
     BlobTable, Column, ColumnKind, TableFormat, TableInfo, TableReader, TableWriter, create_table,
     open_table,

@@ -220,7 +220,7 @@ fn remove_kept(folder: &Path) -> std::io::Result<()> {
 }
 
 /// Whether there is a journal beside an output.
-fn has_journal(output: &Path) -> bool {
+pub fn has_journal(output: &Path) -> bool {
     let is_journal = |entry: fs::DirEntry| entry.path().extension().is_some_and(|e| e == "journal");
     fs::read_dir(companion_path(output))
         .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_journal)))

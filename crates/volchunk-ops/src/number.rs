@@ -9,7 +9,7 @@ use volchunk::{Dtype, Element, Error, Result};
 pub enum Number {
     /// An integer, also if it was written as `1e3`.
     Integer(i128),
-    /// Anything else, infinities included; never NaN.
+    /// Anything else, infinities included; NaN by [`parse_voxel`](Number::parse_voxel) alone.
     Float(f64),
 }
 
@@ -26,6 +26,17 @@ impl Number {
             Error::argument(format!("'{text}' is not a number; legal: 3, -1.5, 1e4"))
         })?;
         Self::from_f64(value)
+    }
+
+    /// As [`parse`](Self::parse), and NaN, which a voxel may be.
+    ///
+    /// # Errors
+    /// Not a number.
+    pub fn parse_voxel(text: &str) -> Result<Self> {
+        match text.parse::<f64>() {
+            Ok(value) if value.is_nan() => Ok(Self::Float(f64::NAN)),
+            _ => Self::parse(text),
+        }
     }
 
     /// The same value.

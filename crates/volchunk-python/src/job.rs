@@ -5,7 +5,11 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
+use pyo3::{
+    exceptions::{PyUserWarning, PyValueError},
+    prelude::*,
+    types::PyDict,
+};
 use volchunk::{
     ArraySink, Axis, Control, Origin, Pipeline, Plan, Region, Report, RunOptions, Scratch, Sink,
     Spool, View, VolumeInfo, chunks_outside, run_with,
@@ -199,8 +203,17 @@ impl Job {
             Origin { pipeline: &self.pipeline, sources: &[&*self.source], mask: mask.as_ref() };
         let begin = |control: Control<'_>| record.begin(&self.plan, &info, origin, control.cancel);
         let begun = Watch::silent().over(py, begin)?;
-        let Some(writing) = begun else { return Ok(()) };
-        let last = || record.check_input(&*self.source);
+        let Some(writing) = begun else {
+            if !record.has_journal() {
+                let category = py.get_type::<PyUserWarning>();
+                let text =
+                    c"the output is complete, but its journal is gone: nothing tells whether its \
+                             files are as written";
+                PyErr::warn(py, &category, text, 2)?;
+            }
+            return Ok(());
+        };
+        let last = || record.check_input(&writing.journal);
         let options = RunOptions {
             journal: Some(&writing.journal),
             last: Some(&last),

@@ -2,24 +2,28 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
 
 use pyo3::prelude::*;
 use volchunk::{
-    Buffer, Origin, Plan, Region, Result, RunOptions, Scratch, Source, StorageGrid, digest,
-    for_each_chunk,
+    Buffer, Error, Journal, Origin, Plan, Region, Result, RunOptions, Scratch, Source, StorageGrid,
+    digest, for_each_chunk,
 };
 use volchunk_cli::{
     Asked, Content, Fingerprint, Found, FunctionRecord, Given, GivenVolume, Wanted,
 };
+use volchunk_io::has_journal;
 use volchunk_ops::OpSpec;
 
 use crate::{error::to_python, job::parse, object::pieces, volume::VolumeSource, watch::Watch};
 
 /// A volume that a job reads, as a journal knows it again.
 #[pyclass(frozen, module = "volchunk._native")]
-pub(crate) struct Known(GivenVolume);
+pub(crate) struct Known {
+    volume: GivenVolume,
+    source: Arc<dyn Source>,
+}
 
 #[pymethods]
 impl Known {
@@ -60,7 +64,24 @@ impl Known {
                 _ => of(Content::Unknown, None)?,
             })
         })?;
-        Ok(Self(GivenVolume { name, axes, voxel_size, fingerprint }))
+        Ok(Self { volume: GivenVolume { name, axes, voxel_size, fingerprint }, source })
+    }
+}
+
+impl Known {
+    /// Refuses a volume, called `what`, that is another now.
+    fn check(&self, what: &str) -> Result<()> {
+        let GivenVolume { name, fingerprint, .. } = &self.volume;
+        match fingerprint.content() {
+            Some(Content::Digest(was)) => {
+                let never = AtomicBool::new(false);
+                match digest_of(&*self.source, &never)? == *was {
+                    true => Ok(()),
+                    false => Err(Error::data(format!("the {what} changed while it was read"))),
+                }
+            }
+            _ => fingerprint.check(what, name, &*self.source),
+        }
     }
 }
 
@@ -161,13 +182,13 @@ impl Record {
             dedupe: f.dedupe.as_ref().map(|d| d.iter().map(f64::to_string).collect()),
         });
         let given = Given {
-            input: self.input.get().0.clone(),
+            input: self.input.get().volume.clone(),
             ops: self.ops.clone(),
             function,
             roi: self.roi.as_ref().map(|r| r.iter().map(|&(lo, hi)| [lo, hi]).collect()),
             chunk: self.chunks.as_deref().or(chunks).map(<[u64]>::to_vec),
             chunk_is_chosen: self.chosen,
-            mask: self.mask.as_ref().map(|mask| mask.get().0.clone()),
+            mask: self.mask.as_ref().map(|mask| mask.get().volume.clone()),
             fill: self.fill.clone(),
             skip_empty: self.skip_empty.clone(),
             output: self.path.clone(),
@@ -177,10 +198,25 @@ impl Record {
         Asked::by(&given, storage)
     }
 
-    /// Refuses an image that is not what it was when the job was asked for.
-    pub(crate) fn check_input(&self, source: &dyn Source) -> Result<()> {
-        let input = &self.input.get().0;
-        input.fingerprint.check("image", &input.name, source)
+    /// Refuses an image, or a mask, that is not what it was when the job was asked for. Of what is in
+    /// memory no receipt tells which chunks saw the change: all that are in `journal` become void.
+    pub(crate) fn check_input(&self, journal: &Journal) -> Result<()> {
+        let volumes = [(Some(&self.input), "image"), (self.mask.as_ref(), "mask")];
+        for (known, what) in volumes {
+            let Some(known) = known.map(Py::get) else { continue };
+            known.check(what).inspect_err(|_| {
+                if known.volume.fingerprint.content().is_some() {
+                    // Where that cannot be written, the error is told all the same.
+                    let _ = journal.void_all();
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether anything beside the output tells of its chunks.
+    pub(crate) fn has_journal(&self) -> bool {
+        has_journal(&self.path)
     }
 
     /// The tolerance of points.

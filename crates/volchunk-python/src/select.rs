@@ -30,17 +30,17 @@ impl Selected {
         skip_empty: Option<&str>,
         pipeline: &Pipeline,
     ) -> Result<Self> {
-        let number = |text: &str, what| Number::parse(text).map_err(|e| e.context(what));
         let result = pipeline.output();
         let fill = match mask {
             Some(_) => {
-                let fill = number(fill.unwrap_or("0"), "fill")?;
+                let fill =
+                    Number::parse_voxel(fill.unwrap_or("0")).map_err(|e| e.context("fill"))?;
                 Some(voxel(fill, result.dtype, "fill", "the result")?)
             }
             None => None,
         };
         let value = |text| {
-            let number = number(text, "skip_empty")?;
+            let number = Number::parse(text).map_err(|e| e.context("skip_empty"))?;
             voxel(number, pipeline.sources()[0].dtype, "skip_empty", "the image")
         };
         Ok(Self {

@@ -180,7 +180,7 @@ def roi_of(roi: Any, shape: Sequence[int]) -> list[tuple[int, int]] | None:
         if start >= stop:
             raise ValueError(f"roi is {ends[0]}:{ends[1]} on axis {axis}: it holds no voxel")
         ranges.append((start, stop))
-    return ranges
+    return None if ranges == [(0, n) for n in shape] else ranges
 
 
 def memory_of(memory: Any) -> int | None:

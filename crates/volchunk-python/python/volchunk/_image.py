@@ -63,6 +63,7 @@ class Image:
             return _native.Known(self.source, name, how, version, None, None)
         mapped = _layout(held)
         if mapped is not None:
+            _flush(held)
             return _native.Known(self.source, mapped[0], "layout", mapped[1], None, None)
         return _native.Known(self.source, "an array", "digest", None, None, None)
 
@@ -79,6 +80,15 @@ def _layout(array: np.ndarray[Any, Any]) -> tuple[str, str] | None:
     start = whole.offset + places[0] - places[1]
     where = f"{array.dtype.str} from byte {start}, strides {array.strides}"
     return os.path.abspath(whole.filename), where
+
+
+def _flush(array: np.ndarray[Any, Any]) -> None:
+    """Writes out what was stored into a mapped file: only then the next store gives it a new time."""
+    whole: Any = array
+    while isinstance(whole.base, np.ndarray):
+        whole = whole.base
+    if isinstance(whole, np.memmap) and whole.mode in ("r+", "w+"):
+        whole.flush()
 
 
 def _source(image: Any, what: str) -> tuple[_native.Source, int]:
@@ -144,13 +154,7 @@ def _check_place(path: str, image: Any) -> None:
         read = read or getattr(getattr(image, "file", None), "filename", None)
     if not isinstance(read, str | os.PathLike):
         return
-    places = [os.path.realpath(p) for p in (path, read)]
-    try:
-        apart = os.path.commonpath(places) not in places
-    except ValueError:
-        # On different drives.
-        apart = True
-    if not apart:
+    if _holds(path, read):
         raise ValueError(
             f"out is {path}, and the image lies in {os.fspath(read)}; legal: a path apart from it"
         )
@@ -168,14 +172,42 @@ def is_same(out: Any, image: Any) -> bool:
                 return True
         except np.exceptions.TooHardError:
             return True
-    files = [_file(out), _file(image)]
-    try:
-        if None not in files and os.path.samefile(*files):
+    files = [_place(out), _place(image)]
+    if None not in files:
+        try:
+            if os.path.samefile(*files):
+                return True
+        except OSError:
+            pass
+        if _holds(*files):
             return True
-    except OSError:
-        pass
     places = [(getattr(a, "store", None), getattr(a, "path", None)) for a in (out, image)]
     return places[0][0] is not None and places[0] == places[1]
+
+
+def _holds(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> bool:
+    """Whether one of two paths is, or lies inside, the other."""
+    places = [os.path.realpath(p) for p in (a, b)]
+    try:
+        return os.path.commonpath(places) in places
+    except ValueError:
+        # On different drives.
+        return False
+
+
+def _place(array: Any) -> Any:
+    """As `_file`, and for an array in a store its place there."""
+    file = _file(array)
+    if file is not None:
+        return os.fspath(file)
+    # An array of zarr-python, a dataset of h5py.
+    root = getattr(getattr(array, "store", None), "root", None)
+    if isinstance(root, str | os.PathLike):
+        return os.path.join(root, str(getattr(array, "path", "")))
+    root = getattr(getattr(array, "file", None), "filename", None)
+    if isinstance(root, str):
+        return os.path.join(root, str(getattr(array, "name", "")).lstrip("/"))
+    return None
 
 
 def _file(array: Any) -> Any:

@@ -86,9 +86,12 @@ class Workers:
         try:
             with _interrupts_held_back():
                 for _ in range(count):
-                    self._all.append(_Worker(func, count, with_info, method))
+                    worker = _Worker(func, count, with_info, method)
+                    self._all.append(worker)
+                    worker.start()
         except BaseException:
-            self._end(kill=True)
+            with _interrupts_held_back():
+                self._end(kill=True)
             raise
         self._free = list(self._all)
 
@@ -141,7 +144,8 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._end(kill=kind is not None)
+        with _interrupts_held_back():
+            self._end(kill=kind is not None)
 
     def _worker_of_this_thread(self) -> "_Worker":
         # By identity, not by threading.local: a thread of Rust is a new one to Python whenever it
@@ -181,7 +185,9 @@ class _Worker:
         self._answered = False
         self._memory = Memory(0)
         self._stopped = False
+        self._has_started = False
         ours, theirs = socket.socketpair()
+        self._theirs = theirs
         # timeval, as the C library has it: seconds, microseconds.
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, _LOOK_US))
         self._channel = Channel(ours)
@@ -195,14 +201,13 @@ class _Worker:
             name="volchunk worker",
             daemon=True,
         )
+
+    def start(self) -> None:
         try:
             self._process.start()
-        except BaseException:
-            ours.close()
-            self._process.close()
-            raise
+            self._has_started = True
         finally:
-            theirs.close()
+            self._theirs.close()
 
     def call(self, block: Array, info: object | None, with_info: bool) -> Array:
         if self._stopped:
@@ -268,8 +273,8 @@ class _Worker:
         self._stopped = True
         try:
             self._process.kill()
-        except ValueError:
-            # Closed: it has ended.
+        except (AttributeError, ValueError):
+            # It was not started, or is closed: it has ended.
             pass
 
     def dismiss(self) -> None:
@@ -280,10 +285,11 @@ class _Worker:
             pass
 
     def join(self) -> None:
-        if self._end() is None:
+        if self._has_started and self._end() is None:
             self._process.kill()
             self._end()
         self._stopped = True
+        self._theirs.close()
         self._channel.end.close()
         self._process.close()
 
@@ -296,16 +302,27 @@ def _start_method() -> str:
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """In this thread no Ctrl-C until the processes have started, which inherit that they get none.
+    """No Ctrl-C while processes start, which inherit that they get none, or end.
 
-    It waits if this is the only thread; else the system may give it to another, and Python raises
-    KeyboardInterrupt in the main thread at once. The processes hold it back either way.
+    Held back in this thread, it may come by another, and Python would call its handler in the main
+    thread at once: until a process is known, or has been waited for, that would lose it. So the handler
+    is called behind.
     """
+    came: list[tuple[Any, ...]] = []
+    handler = signal.getsignal(signal.SIGINT)
+    # Elsewhere no handler is called; None is one that Python did not install.
+    replaces = threading.current_thread() is threading.main_thread() and handler is not None
+    if replaces:
+        signal.signal(signal.SIGINT, lambda *args: came.append(args))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if replaces:
+            signal.signal(signal.SIGINT, handler)
+    if came and callable(handler):
+        handler(*came[0])
 
 
 def _chunk(info: object | None) -> str:
