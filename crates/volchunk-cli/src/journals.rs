@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use volchunk::{ChunkGrid, Error, ErrorKind, Journal, Plan, Region, Result};
+use volchunk::{ChunkGrid, Error, ErrorKind, Journal, Plan, Region, Result, os};
 use volchunk_io::{Part, companion_path};
 
 use crate::job::Job;
@@ -91,6 +91,10 @@ pub(crate) fn open_journal(
     let folder = companion_path(output);
     fs::create_dir_all(&folder)
         .map_err(|e| Error::io(format_args!("creating {}", folder.display()), e))?;
+    if let Some(above) = folder.parent().filter(|_| durable) {
+        os::sync_folder(above)
+            .map_err(|e| Error::io(format_args!("flushing {}", above.display()), e))?;
+    }
     let count = head.grid()?.len();
     let chunks = part.map_or(0..count, |part| part.range(count));
     Journal::create(&path, &head.text()?, chunks, durable)

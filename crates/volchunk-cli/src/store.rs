@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
-use volchunk::{Error, ErrorKind, Journal, Result, Sink, Spool, os, reread_tables};
+use volchunk::{Control, Error, ErrorKind, Journal, Result, Sink, Spool, os, reread_tables};
 use volchunk_io::{Part, companion_path, partial_path, remove_output, resume};
 
 use crate::{
@@ -82,7 +82,9 @@ impl Store {
             return error;
         }
         // What cannot be looked at is told by the error itself.
-        let altered = reread_tables(spool, journal).map(|found| found.altered).unwrap_or_default();
+        let altered = reread_tables(spool, journal, 1, Control::default())
+            .map(|found| found.altered)
+            .unwrap_or_default();
         let void = |index: &[u64]| journal.void(spool.grid().number_of(index)).is_ok();
         match altered.iter().filter(|altered| void(&altered.chunk.index)).count() {
             0 => error,

@@ -193,6 +193,11 @@ impl PartialFile {
             }
             Error::io(what, e)
         })?;
+        if let Some(folder) = output.parent().filter(|_| is_new && begin.durable) {
+            os::sync_folder(folder).map_err(|e| {
+                Error::io(format_args!("flushing the folder of {}", partial.display()), e)
+            })?;
+        }
         let output = output.to_owned();
         Ok(Self { file, output, partial, durable: begin.durable })
     }

@@ -6,7 +6,7 @@ mod prune;
 
 use std::{
     fs::{self, File},
-    io::{self, Read},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
@@ -116,8 +116,12 @@ pub(crate) fn write_table(
     let rows = writer.finish()?;
     let (path, new) = (digest_path(output), digest_path(output).with_extension("xxh3.new"));
     let length = fs::metadata(&staged).map_err(fail)?.len();
-    fs::write(&new, format!("{:016x} {length}\n", digest_of(&staged)?)).map_err(fail)?;
-    fs::rename(&new, &path).map_err(fail)?;
+    let text = format!("{:016x} {length}\n", digest_of(&staged, cancel)?);
+    // On the disk as the table is: without it that would count as altered.
+    File::create(&new)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&new, &path))
+        .map_err(fail)?;
     let partial = partial_path(output);
     fs::rename(&staged, &partial).map_err(fail)?;
     if output.symlink_metadata().is_ok() {
@@ -137,11 +141,11 @@ fn share(memory: u64) -> u64 {
 /// Whether the table at `output` is the file that was written.
 ///
 /// # Errors
-/// I/O.
-pub(crate) fn is_as_written(output: &Path) -> Result<bool> {
+/// I/O; [`ErrorKind::Cancelled`].
+pub(crate) fn is_as_written(output: &Path, cancel: &AtomicBool) -> Result<bool> {
     let recorded = recorded(output)?;
     let digest = recorded.split_whitespace().next().unwrap_or_default();
-    Ok(u64::from_str_radix(digest, 16).ok() == Some(digest_of(output)?))
+    Ok(u64::from_str_radix(digest, 16).ok() == Some(digest_of(output, cancel)?))
 }
 
 /// Whether the table at `output` is as long as the file that was written; not where nothing tells.
@@ -171,13 +175,16 @@ fn digest_path(output: &Path) -> PathBuf {
 }
 
 /// A digest of a file: that of the digests of its pieces.
-fn digest_of(path: &Path) -> Result<u64> {
+fn digest_of(path: &Path, cancel: &AtomicBool) -> Result<u64> {
     const PIECE: u64 = 1 << 20;
     let fail = |e| Error::io(format_args!("reading {}", path.display()), e);
     let mut file = File::open(path).map_err(fail)?;
     let mut digests = Vec::new();
     let mut piece = Vec::new();
     loop {
+        if cancel.load(Relaxed) {
+            return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
+        }
         piece.clear();
         (&mut file).take(PIECE).read_to_end(&mut piece).map_err(fail)?;
         if piece.is_empty() {

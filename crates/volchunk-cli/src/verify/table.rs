@@ -39,7 +39,8 @@ pub(super) fn verify(args: &VerifyArgs, means: Means<'_>) -> Result<Verdict> {
         kept.iter().map(|k| read_spool(output, k.part, &grid)).collect::<Result<Vec<Spool>>>()?;
     let mut all = Reread::default();
     for (Kept { journal, .. }, spool) in kept.iter().zip(&spools) {
-        let one = reread_tables(spool, journal)?;
+        let control = Control { cancel: means.cancel, ..Control::default() };
+        let one = reread_tables(spool, journal, means.workers, control)?;
         all.chunks += one.chunks;
         all.bytes += one.bytes;
         all.altered.extend(one.altered);
@@ -61,7 +62,7 @@ pub(super) fn verify(args: &VerifyArgs, means: Means<'_>) -> Result<Verdict> {
         axis_names: axes.into_iter().map(|a| a.name).collect(),
         chunk: Coords::from_slice(&first.head.chunk),
         journal: Some(OfJournal { input, reread: vec![(0, all)], elapsed, audit }),
-        table: Some(is_as_written(output)?),
+        table: Some(is_as_written(output, means.cancel)?),
         seams: Ok(Vec::new()),
         figure: None,
     })

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     executor::{Control, for_each_chunk},
-    look::Origin,
+    origin::Origin,
     plan::Plan,
     reread::fitting,
     shifted::{Audit, shifted_regions},

@@ -1,7 +1,6 @@
 //! Whether what receipts speak of is still as they say, without reading a voxel.
 
 use std::{
-    fmt,
     ops::Range,
     sync::{Mutex, PoisonError, atomic::AtomicBool},
 };
@@ -12,9 +11,10 @@ use super::{
     executor::for_each_chunk,
     footprint::{Footprint, Visit, visits},
     journal::{Journal, Receipt},
-    mask::{Cover, Mask},
+    mask::Mask,
+    origin::Origin,
 };
-use crate::{Buffer, ChunkGrid, Input, Pipeline, Region, Result, Scratch, Source};
+use crate::{ChunkGrid, Input, Result, Source};
 
 /// What every chunk reads of every source, and of the mask.
 pub(super) struct Reads<'a>(Vec<(&'a dyn Source, Footprint)>);
@@ -45,42 +45,6 @@ impl<'a> Reads<'a> {
             }
         }
         Ok(stamp)
-    }
-}
-
-/// What a job computes, and from what.
-#[derive(Clone, Copy)]
-pub struct Origin<'a> {
-    /// The ops; what they find in the whole volume does not matter.
-    pub pipeline: &'a Pipeline,
-    /// One for each of the pipeline's.
-    pub sources: &'a [&'a dyn Source],
-    /// Where the result counts.
-    pub mask: Option<&'a Mask<'a>>,
-}
-
-impl Origin<'_> {
-    /// What the job makes at `core`, in one piece.
-    pub(super) fn compute(&self, core: &Region, scratch: &mut Scratch) -> Result<Buffer> {
-        let compute = |scratch: &mut Scratch| self.pipeline.compute(self.sources, core, scratch);
-        let Some(mask) = self.mask else { return compute(scratch) };
-        let columns = self.pipeline.columns();
-        Ok(match mask.cover(core, scratch)? {
-            Cover::Outside => mask.outside(core, columns, scratch),
-            Cover::Inside => compute(scratch)?,
-            Cover::Partly(inside) => {
-                let result = compute(scratch)?;
-                let result = mask.laid_over(&inside, core, columns, result);
-                scratch.give(inside);
-                result
-            }
-        })
-    }
-}
-
-impl fmt::Debug for Origin<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Origin").field("pipeline", self.pipeline).finish_non_exhaustive()
     }
 }
 

@@ -34,7 +34,7 @@ impl std::fmt::Debug for Mask<'_> {
 }
 
 /// How much of a chunk's core is inside.
-pub(super) enum Cover {
+enum Cover {
     /// Nothing.
     Outside,
     /// Some; the mask there.
@@ -65,7 +65,7 @@ impl<'a> Mask<'a> {
     }
 
     /// Reads the mask over `core`, a region of the whole result.
-    pub(super) fn cover(&self, core: &Region, scratch: &mut Scratch) -> Result<Cover> {
+    fn cover(&self, core: &Region, scratch: &mut Scratch) -> Result<Cover> {
         let mut voxels = scratch.take(core.shape(), self.source.info().dtype);
         self.source.read(core, voxels.view_mut(), scratch)?;
         let (some, all) = dispatch!(voxels.dtype(), T => coverage(voxels.as_slice::<T>()));
@@ -77,12 +77,7 @@ impl<'a> Mask<'a> {
     }
 
     /// The result over a core that lies outside; where it is a table, one of `columns` without rows.
-    pub(super) fn outside(
-        &self,
-        core: &Region,
-        columns: Option<u64>,
-        scratch: &mut Scratch,
-    ) -> Buffer {
+    fn outside(&self, core: &Region, columns: Option<u64>, scratch: &mut Scratch) -> Buffer {
         match columns {
             Some(columns) => Buffer::zeros(&[0, columns], Dtype::F64),
             None => filled(&self.fill, core.shape(), scratch),
@@ -90,7 +85,7 @@ impl<'a> Mask<'a> {
     }
 
     /// What is left of `result` over a core that `inside` covers partly; `columns` as above.
-    pub(super) fn laid_over(
+    fn laid_over(
         &self,
         inside: &Buffer,
         core: &Region,
@@ -120,6 +115,29 @@ impl<'a> Mask<'a> {
                 _ => blank::<T, u64>(mask, result, fill),
             }
         });
+    }
+}
+
+/// What `compute` makes at `core`, with whatever it tells of that, as far as `mask` leaves it; not called,
+/// and None, where the core lies wholly outside. Tables have so many `columns`.
+pub(super) fn over<T>(
+    mask: Option<&Mask<'_>>,
+    core: &Region,
+    columns: Option<u64>,
+    scratch: &mut Scratch,
+    compute: impl FnOnce(&mut Scratch) -> Result<(Buffer, T)>,
+) -> Result<(Buffer, Option<T>)> {
+    let whole = |(buffer, told): (Buffer, T)| (buffer, Some(told));
+    let Some(mask) = mask else { return compute(scratch).map(whole) };
+    match mask.cover(core, scratch)? {
+        Cover::Outside => Ok((mask.outside(core, columns, scratch), None)),
+        Cover::Inside => compute(scratch).map(whole),
+        Cover::Partly(inside) => {
+            let (buffer, told) = compute(scratch)?;
+            let buffer = mask.laid_over(&inside, core, columns, buffer);
+            scratch.give(inside);
+            Ok((buffer, Some(told)))
+        }
     }
 }
 

@@ -46,7 +46,7 @@ pub struct Reread {
 /// let journal = Journal::create(&path, "the job", 0..2, false)?;
 /// for (number, core) in [[1u8, 2], [3, 4]].iter().enumerate() {
 ///     let digest = digest(&Buffer::from_slice(&[2], core));
-///     journal.commit(Receipt { number: number as u64, digest, stored: 0, stamp: 0 })?;
+///     journal.commit(Receipt { number: number as u64, digest, stored: 2, stamp: 0 })?;
 /// }
 /// let now = Buffer::from_slice(&[4], &[1u8, 2, 3, 5]);
 /// let result = ArraySource::new(now.view());
@@ -141,40 +141,66 @@ pub fn reread(
     )?;
     // What is kept for other regions would count twice: whoever is next looks at what is left.
     gather.into_iter().for_each(|gather| gather.grant(0));
-    let mut altered = altered.into_inner().unwrap_or_else(PoisonError::into_inner);
-    altered.sort_by_key(|(number, _)| *number);
     Ok(Reread {
         chunks: chunks.into_inner(),
         bytes: voxels.into_inner().saturating_mul(info.dtype.size() as u64),
-        altered: altered.into_iter().map(|(_, altered)| altered).collect(),
+        altered: by_number(altered),
     })
 }
 
-/// As [`reread`], of the tables that `spool` holds.
+/// As [`reread`], of the tables that `spool` holds, each of up to `workers` threads with one of them.
 ///
 /// # Errors
-/// A damaged journal. A table that cannot be read is no error, but altered.
-pub fn reread_tables(spool: &Spool, journal: &Journal) -> Result<Reread> {
-    let mut found = Reread::default();
-    for number in journal.chunks() {
-        let what = match (journal.receipt(number)?, spool.table(number)) {
-            (None, _) => "it has no receipt".to_owned(),
-            (Some(receipt), read) => {
-                found.chunks += 1;
-                match read {
-                    Ok(Some(table)) if digest(&table) == receipt.digest => {
-                        found.bytes += table.bytes().len() as u64;
-                        continue;
-                    }
-                    Ok(Some(_)) => "it is not what was written".to_owned(),
-                    Ok(None) => "its table is gone".to_owned(),
-                    Err(e) => format!("it cannot be read: {e}"),
-                }
-            }
+/// A damaged journal; [`ErrorKind::Cancelled`]. A table that cannot be read is no error, but altered.
+pub fn reread_tables(
+    spool: &Spool,
+    journal: &Journal,
+    workers: usize,
+    control: Control<'_>,
+) -> Result<Reread> {
+    let range = journal.chunks();
+    let altered: Mutex<Vec<(u64, Altered)>> = Mutex::default();
+    let (chunks, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+    let look = |number: u64| {
+        let Some(receipt) = journal.receipt(number)? else {
+            return Ok(Some("it has no receipt".to_owned()));
         };
-        found.altered.push(Altered { chunk: spool.grid().chunk(number), what });
-    }
-    Ok(found)
+        chunks.fetch_add(1, Ordering::Relaxed);
+        Ok::<_, Error>(match spool.table(number) {
+            Ok(Some(table)) if digest(&table) == receipt.digest => {
+                bytes.fetch_add(table.bytes().len() as u64, Ordering::Relaxed);
+                None
+            }
+            Ok(Some(_)) => Some("it is not what was written".to_owned()),
+            Ok(None) => Some("its table is gone".to_owned()),
+            Err(e) => Some(format!("it cannot be read: {e}")),
+        })
+    };
+    for_each_chunk(
+        range.end - range.start,
+        workers,
+        control.cancel,
+        |_| Ok(()),
+        |(), k| {
+            let number = range.start + k;
+            if let Some(what) = look(number)? {
+                let found = (number, Altered { chunk: spool.grid().chunk(number), what });
+                altered.lock().unwrap_or_else(PoisonError::into_inner).push(found);
+            }
+            Ok(())
+        },
+    )?;
+    Ok(Reread {
+        chunks: chunks.into_inner(),
+        bytes: bytes.into_inner(),
+        altered: by_number(altered),
+    })
+}
+
+fn by_number(altered: Mutex<Vec<(u64, Altered)>>) -> Vec<Altered> {
+    let mut altered = altered.into_inner().unwrap_or_else(PoisonError::into_inner);
+    altered.sort_by_key(|(number, _)| *number);
+    altered.into_iter().map(|(_, altered)| altered).collect()
 }
 
 /// Bytes that reading a chunk of `grid` from `volume` holds.

@@ -1,6 +1,7 @@
 //! Carrying out a plan.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     ops::Range,
     sync::{
@@ -19,7 +20,7 @@ use super::{
     journal::Journal,
     keeper::{Keeper, Standing},
     look::Reads,
-    mask::{Cover, Mask},
+    mask::{Mask, over},
     plan::Plan,
     reader::{ChunkReader, caches},
     todo::Todo,
@@ -208,9 +209,29 @@ struct Job<'a> {
     budget: ByteBudget,
     counts: Counts,
     /// Chunks that failed, where the others go on.
-    failures: Mutex<Vec<(u64, Error)>>,
+    failures: Mutex<Failures>,
     /// Voxels of all chunks that the run is responsible for.
     voxels: u64,
+}
+
+/// How many chunks failed, and the first of them by number.
+#[derive(Default)]
+struct Failures {
+    count: u64,
+    first: BTreeMap<u64, Error>,
+}
+
+impl Failures {
+    /// That are told; all errors of a million chunks would be a load of their own.
+    const SHOWN: usize = 20;
+
+    fn add(&mut self, number: u64, error: Error) {
+        self.count += 1;
+        self.first.insert(number, error);
+        if self.first.len() > Self::SHOWN {
+            self.first.pop_last();
+        }
+    }
 }
 
 /// What was done so far.
@@ -266,7 +287,7 @@ impl Job<'_> {
                 return Err(error);
             }
             let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-            failures.push((number, error));
+            failures.add(number, error);
             return Ok(());
         }
         let range = self.todo.range();
@@ -361,45 +382,37 @@ impl Job<'_> {
         scratch: &mut Scratch,
         at: &ChunkAt<'_>,
     ) -> Result<(Buffer, Option<&AtomicU64>)> {
-        let mask = self.options.mask;
-        let cover = mask.map_or(Ok(Cover::Inside), |mask| mask.cover(at.core, scratch))?;
-        if let (Some(mask), Cover::Outside) = (mask, &cover) {
-            let outside = mask.outside(at.core, self.pipeline.columns(), scratch);
-            return Ok((outside, Some(&self.counts.outside)));
-        }
-        let found = match &self.empty {
-            Some(empty) => empty.look(reader, at.index, at.core, scratch)?,
-            None => Found::Something(Vec::new()),
-        };
-        let (mut buffer, skipped) = match found {
-            Found::Empty(buffer) => (buffer, Some(&self.counts.empty)),
-            Found::Something(kept) => {
-                let at_hand = AtHand { kept: &kept, reader };
-                let buffer = self.pipeline.compute_from(&at_hand, at.core, scratch)?;
-                kept.into_iter().for_each(|k| k.give_back(scratch));
-                (buffer, None)
-            }
-        };
-        if let (Some(mask), Cover::Partly(inside)) = (mask, cover) {
-            buffer = mask.laid_over(&inside, at.core, self.pipeline.columns(), buffer);
-            scratch.give(inside);
-        }
-        Ok((buffer, skipped))
+        let columns = self.pipeline.columns();
+        let (buffer, computed) = over(self.options.mask, at.core, columns, scratch, |scratch| {
+            let found = match &self.empty {
+                Some(empty) => empty.look(reader, at.index, at.core, scratch)?,
+                None => Found::Something(Vec::new()),
+            };
+            Ok(match found {
+                Found::Empty(buffer) => (buffer, Some(&self.counts.empty)),
+                Found::Something(kept) => {
+                    let at_hand = AtHand { kept: &kept, reader };
+                    let buffer = self.pipeline.compute_from(&at_hand, at.core, scratch)?;
+                    kept.into_iter().for_each(|k| k.give_back(scratch));
+                    (buffer, None)
+                }
+            })
+        })?;
+        Ok((buffer, computed.unwrap_or(Some(&self.counts.outside))))
     }
 
     /// The error that tells all chunks that failed, if any did.
     fn failed(&self) -> Result<()> {
-        const SHOWN: usize = 20;
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.sort_by_key(|(number, _)| *number);
-        let Some((_, first)) = failures.first() else { return Ok(()) };
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(first) = failures.first.values().next() else { return Ok(()) };
         let range = self.todo.range();
-        let mut text = format!("{} of {} chunks failed:", failures.len(), range.end - range.start);
-        for (_, error) in failures.iter().take(SHOWN) {
+        let mut text = format!("{} of {} chunks failed:", failures.count, range.end - range.start);
+        for error in failures.first.values() {
             text += &format!("\n  {error}");
         }
-        if failures.len() > SHOWN {
-            text += &format!("\n  and {} more", failures.len() - SHOWN);
+        let more = failures.count - failures.first.len() as u64;
+        if more > 0 {
+            text += &format!("\n  and {more} more");
         }
         Err(Error::new(first.kind(), text))
     }

@@ -6,7 +6,7 @@ use super::{
     executor::{Control, for_each_chunk},
     footprint::visits,
     gather::Wants,
-    look::Origin,
+    origin::Origin,
     plan::{Plan, stored_span},
     reread::{fitting, reading_bytes},
 };

@@ -93,7 +93,12 @@ impl Spool {
         durable: bool,
     ) -> Result<Self> {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
-        Self::new(path, file, info, grid, columns, durable, true)
+        let spool = Self::new(path, file, info, grid, columns, durable, true)?;
+        if let Some(folder) = path.parent().filter(|_| durable) {
+            os::sync_folder(folder)
+                .map_err(|e| Error::io(format_args!("flushing {}", folder.display()), e))?;
+        }
+        Ok(spool)
     }
 
     /// The tables that a run has left at `path`, of the columns that they have. Nothing can be added
