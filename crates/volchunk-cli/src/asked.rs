@@ -179,7 +179,9 @@ impl Asked {
         let job = match start(&any, wanted)? {
             Start::Anew => None,
             Start::Complete(job, _) => Some(*job),
-            Start::Resume(kept) => kept.into_iter().next().map(|first| first.head.job),
+            Start::Resume(kept) | Start::Repair(kept) => {
+                kept.into_iter().next().map(|first| first.head.job)
+            }
         };
         let Some(job) = job else { return Ok(Found::Nothing) };
         let (chunk, function) = job.settled();
@@ -239,7 +241,8 @@ impl Asked {
             };
             Ok((journal, store))
         })?;
-        Ok(Some(Writing { journal, output, cap: plan.memory.cap, store, _begun: begun }))
+        let check = begun.check;
+        Ok(Some(Writing { journal, check, output, cap: plan.memory.cap, store, _begun: begun }))
     }
 
     /// The ops as text, with what those of them that need to know of the whole volume were told when
@@ -286,6 +289,8 @@ fn check_target(given: &Given) -> Result<()> {
 pub struct Writing {
     /// Of all its chunks.
     pub journal: Journal,
+    /// Whether what earlier runs wrote is to be read back, asked for or not.
+    pub check: bool,
     output: PathBuf,
     /// Bytes that the process may hold.
     cap: u64,

@@ -1,8 +1,10 @@
 //! Whether a complete output is still what its journals say, by the files' existence, size and time.
 
-use std::{path::Path, sync::atomic::AtomicBool};
+use std::{fs, io, path::Path, sync::atomic::AtomicBool};
 
-use volchunk::{ChunkGrid, Looked, Origin, Result, Source, VolumeInfo, look};
+use volchunk::{
+    ChunkGrid, Dtype, Error, ErrorKind, Looked, Origin, Result, Source, VolumeInfo, look,
+};
 use volchunk_io::open;
 
 use crate::{config::Target, journals::Kept, report::shape, table::has_its_length};
@@ -57,7 +59,11 @@ pub(crate) fn standing(
     }
     for parts in kept.chunk_by(|a, b| a.head.level == b.head.level) {
         let level = parts[0].head.level;
-        let result = is_volume.then(|| open_level(output, level, kept));
+        let result = match is_volume.then(|| open_level(output, level, kept)) {
+            // That it cannot be opened now says nothing of what it is.
+            Some(Err(e)) if e.kind() == ErrorKind::Io && !is_gone(&e) => return Err(e),
+            result => result,
+        };
         // A coarser level is computed from the one before, which is looked at itself.
         let origin = origin.filter(|_| level == 0);
         for Kept { head, journal, .. } in parts {
@@ -66,6 +72,12 @@ pub(crate) fn standing(
                 && let Some(what) = edited(result.info(), &grid, origin)
             {
                 (all.is_edited, all.first) = (true, Some(what));
+                return Ok(all);
+            }
+            if let Some(Err(e)) = &result
+                && is_another(output, e, &grid, origin)
+            {
+                (all.is_edited, all.first) = (true, Some(format!("the file: {e}")));
                 return Ok(all);
             }
             let found = match &result {
@@ -83,6 +95,20 @@ pub(crate) fn standing(
     Ok(all)
 }
 
+fn is_gone(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|e| e.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound)
+}
+
+/// Whether a file that cannot be opened, and why, is some other file that took the output's place, not
+/// what is left of it: of a kind that is not written, and too short for the voxels of `grid`.
+fn is_another(output: &Path, why: &Error, grid: &ChunkGrid, origin: Option<Origin<'_>>) -> bool {
+    let size = origin.map_or(1, |origin| origin.pipeline.output().dtype.size() as u64);
+    let least = grid.domain().voxels().saturating_mul(size);
+    let is_short = |meta: fs::Metadata| meta.is_file() && meta.len() < least;
+    why.kind() == ErrorKind::Unsupported && fs::metadata(output).is_ok_and(is_short)
+}
+
 /// What a volume has that the one of `grid`, computed from `origin`, had not.
 fn edited(info: &VolumeInfo, grid: &ChunkGrid, origin: Option<Origin<'_>>) -> Option<String> {
     let (found, wanted) = (shape(&info.shape), shape(grid.domain().shape()));
@@ -90,7 +116,9 @@ fn edited(info: &VolumeInfo, grid: &ChunkGrid, origin: Option<Origin<'_>>) -> Op
         return Some(format!("the volume, which is {found} and was {wanted}"));
     }
     let wanted = origin?.pipeline.output().dtype;
-    (info.dtype != wanted).then(|| format!("the volume, which is {} and was {wanted}", info.dtype))
+    // TIFF has no bool.
+    let same = info.dtype == wanted || (info.dtype, wanted) == (Dtype::U8, Dtype::Bool);
+    (!same).then(|| format!("the volume, which is {} and was {wanted}", info.dtype))
 }
 
 impl Standing {

@@ -21,6 +21,8 @@ pub(crate) enum Start {
     Anew,
     /// To go on with what stands there, by these journals.
     Resume(Vec<Kept>),
+    /// The same, but nothing is believed that is not read.
+    Repair(Vec<Kept>),
     /// What stands there is the result, of this job, with these journals; whether it still is what
     /// they say is not known.
     Complete(Box<Job>, Vec<Kept>),
@@ -48,6 +50,8 @@ pub(crate) struct Begun {
     pub(crate) job: Option<Job>,
     /// What earlier runs recorded of the coarser levels.
     pub(crate) levels: Vec<Head>,
+    /// Whether what they wrote is to be read back.
+    pub(crate) check: bool,
 }
 
 impl Begun {
@@ -114,12 +118,9 @@ pub(crate) fn begin_asked(
             let state = "complete, but no more as it was made";
             match hindrance(asked, &kept, wanted.part, state) {
                 Some(what) => Err(refusal(asked, wanted.part, &what)),
-                // Of one file nothing tells which of its voxels are left.
+                // Of one file only its voxels tell which of them are left.
                 None if found.is_unreadable && target != Target::Volume(Format::Zarr) => {
-                    match wanted.part {
-                        None => Ok(Start::Anew),
-                        Some(_) => Err(refusal(asked, wanted.part, "is there, and is damaged")),
-                    }
+                    Ok(Start::Repair(kept))
                 }
                 None => Ok(Start::Resume(kept)),
             }
@@ -134,18 +135,19 @@ pub(crate) fn begin_asked(
     let patience = Duration::from_secs(if wanted.part.is_some() { 10 } else { 0 });
     let whole = OutputLock::take(output, patience)?;
     // And again: it may have been finished while we came.
-    let kept = match to_do()? {
+    let (kept, check) = match to_do()? {
         Start::Complete(..) => return Ok(None),
         Start::Anew => {
             remove_output(output)?;
-            Vec::new()
+            (Vec::new(), false)
         }
-        Start::Resume(kept) => kept,
+        Start::Resume(kept) => (kept, false),
+        Start::Repair(kept) => (kept, true),
     };
     let part = wanted.part.map(|part| OutputLock::take_part(output, part)).transpose()?;
     let job = kept.first().map(|first| first.head.job.clone());
     let levels = kept.into_iter().filter(|k| k.part.is_none()).map(|k| k.head).collect();
-    Ok(Some(Begun { whole: Some(whole), _part: part, job, levels }))
+    Ok(Some(Begun { whole: Some(whole), _part: part, job, levels, check }))
 }
 
 /// What is to be done for what is asked for; nothing is touched.

@@ -83,10 +83,14 @@ fn an_input_that_is_replaced_under_a_run_is_told() {
         dir.call(&["run", "in.npy", &plane, "--roi", &roi, "-q"]).done();
         fs::remove_dir_all(dir.path(&format!("{plane}.volchunk"))).unwrap();
     }
-    fs::copy(dir.path("planes/03.tif"), dir.path("other.tif")).unwrap();
+    // Its voxels lie elsewhere in it: its description is longer.
+    let size = "100000000000.25,0.30000000000000004,12345.678901234567";
+    let args = ["run", "planes/03.tif", "other.tif", "--voxel-size", size, "-q"];
+    dir.call(&args).done();
+    fs::remove_dir_all(dir.path("other.tif.volchunk")).unwrap();
     let cases = [
         ("in.npy", "in.npy", "other.npy", "a.zarr"),
-        ("planes", "planes/00.tif", "other.tif", "b.zarr"),
+        ("planes", "planes/02.tif", "other.tif", "b.zarr"),
     ];
     for (input, replaced, by, output) in cases {
         let args = ["run", input, output, "--op", "median:radius=4", "--chunk", "4,16,16"];
@@ -202,7 +206,7 @@ fn what_was_being_deleted_is_in_nobodys_way() {
     let dir = Dir::new();
     dir.volume("in.npy", &[8, 8, 8]);
     dir.call(&["convert", "in.npy", "out.zarr"]).done();
-    let old = dir.path("out.zarr.volchunk/old");
+    let old = dir.path("out.zarr.volchunk/.deleted");
     fs::rename(dir.path("out.zarr"), &old).unwrap();
     fs::remove_file(old.join("zarr.json")).unwrap();
     dir.call(&["convert", "in.npy", "out.zarr"]).done();

@@ -617,13 +617,21 @@ fn a_complete_file_that_was_altered_is_not_believed() {
         fs::write(dir.path(output), vec![0; length as usize]).unwrap();
         dir.call(&run("in.zarr", output, &[])).done();
         assert!(voxels(&dir.path(output)).bytes() == good.bytes(), "{output}");
+        // Neither a volume nor what is left of one: somebody else's.
+        fs::write(dir.path(output), "notes of mine").unwrap();
+        dir.call(&run("in.zarr", output, &[])).refused(1, &[output, "was altered", "--force"]);
+        assert_eq!(fs::read_to_string(dir.path(output)).unwrap(), "notes of mine");
         let small = format!("small-{output}");
-        dir.call(&["run", output, &small, "--roi", "0:9,:,:"]).done();
+        dir.call(&["run", "flat.npy", &small, "--roi", "0:9,:,:"]).done();
         fs::rename(dir.path(&small), dir.path(output)).unwrap();
         dir.call(&run("in.zarr", output, &[])).refused(1, &[output, "9 × 48 × 48", "--force"]);
         dir.call(&["finish", output]).refused(1, &[output, "no more as it was made"]);
         dir.call(&run("in.zarr", output, &["--force"])).done();
     }
+    // TIFF has no bool.
+    dir.call(&["run", "in.zarr", "b.tif", "--op", "cast:dtype=bool"]).done();
+    let again = dir.call(&["run", "in.zarr", "b.tif", "--op", "cast:dtype=bool"]).done().stdout;
+    assert!(again.contains("already complete"), "{again}");
     // What the job was, its journal tells too.
     for name in ["out.npy", "cells.csv"] {
         let detect = ["detect", "in.zarr", name, "--min-sigma", "1", "--max-sigma", "2"];

@@ -231,9 +231,16 @@ impl PartialFile {
     /// Waits until all that was written is on the disk.
     ///
     /// # Errors
-    /// I/O; names the file.
+    /// [`ErrorKind::Lost`]; names the file.
     pub(crate) fn flush_all(&self) -> Result<()> {
-        self.file.sync_all().map_err(|e| self.flushing(e))
+        match self.file.sync_all() {
+            // There are file systems that cannot; it says nothing of what was written.
+            Err(e) if [IoKind::Unsupported, IoKind::InvalidInput].contains(&e.kind()) => Ok(()),
+            done => done.map_err(|e| {
+                let error = self.flushing(e);
+                Error::new(ErrorKind::Lost, error.to_string()).caused_by(error)
+            }),
+        }
     }
 
     /// Gives the complete file its name.

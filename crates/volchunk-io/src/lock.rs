@@ -93,7 +93,10 @@ impl OutputLock {
                 Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(fail(e)),
                 _ => {}
             }
-            if !fs::symlink_metadata(&folder).map_or(true, |meta| meta.is_dir()) {
+            // A link may lead to a folder elsewhere, but not to nothing.
+            let leads_nowhere =
+                || fs::symlink_metadata(&folder).is_ok_and(|meta| meta.is_symlink());
+            if !fs::metadata(&folder).map_or_else(|_| !leads_nowhere(), |meta| meta.is_dir()) {
                 return Err(Error::new(
                     ErrorKind::Exists,
                     format!(

@@ -242,7 +242,7 @@ fn is_bare(folder: &Path) -> bool {
     has_journal(folder)
         && !is_zarr(folder)
         && holds_only(folder, |name, is_folder| match is_folder {
-            true => is_level(name) && is_array(&folder.join(name)),
+            true => name == "c" || is_level(name) && is_array(&folder.join(name)),
             false => is_metadata(name),
         })
 }

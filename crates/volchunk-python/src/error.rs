@@ -41,7 +41,7 @@ pub(crate) fn to_python(error: Error) -> PyErr {
         (ErrorKind::Io, Some(std::io::ErrorKind::PermissionDenied)) => {
             PyPermissionError::new_err(message)
         }
-        (ErrorKind::Io, _) => PyOSError::new_err(message),
+        (ErrorKind::Io | ErrorKind::Lost, _) => PyOSError::new_err(message),
         (ErrorKind::Exists, _) => PyFileExistsError::new_err(message),
         (ErrorKind::OverMemory, _) => PyMemoryError::new_err(message),
         (ErrorKind::Cancelled, _) => PyKeyboardInterrupt::new_err(message),

@@ -220,6 +220,7 @@ impl Job {
             ..RunOptions::default()
         };
         let options = record.manner().with(options);
+        let options = RunOptions { check: options.check || writing.check, ..options };
         let done = self.carry_out_and(py, writing.sink(), options, &watch, |stop| {
             writing.finish(|spools| self.rows(record.dedupe(), spools), stop)
         });

@@ -20,6 +20,8 @@ pub enum ErrorKind {
     Unsupported,
     /// An output that was begun has lost its end, and with it what was written there.
     Truncated,
+    /// The operating system told last of all that what was written may be lost, whoever wrote it.
+    Lost,
     /// The output already exists and is not this job's.
     Exists,
     /// The caller asked the run to stop.

@@ -432,6 +432,16 @@ fn a_flush_that_fails_voids_all() {
         assert!(bench.run(&source, &sink, &options).unwrap_err().to_string().contains("disk full"));
         assert_eq!((journal.done(), sink.finished.load(Ordering::Relaxed)), (0, 0));
     }
+    // Also where a chunk failed, whose error is told with it.
+    sink.fault = Box::new(|_, n| (n == 56 * 2 + 50).then(|| Error::data("a bad storage chunk")));
+    for keep_going in [false, true] {
+        let options = RunOptions { journal: Some(&journal), keep_going, ..Default::default() };
+        let error = bench.run(&source, &sink, &options).unwrap_err().to_string();
+        let failed = error.contains("a bad storage chunk") || keep_going;
+        assert!(failed && error.contains("disk full"), "{error}");
+        assert_eq!(journal.done(), 0);
+    }
+    sink.fault = Box::new(|_, _| None);
     sink.loses = false;
     let options = RunOptions { journal: Some(&journal), ..Default::default() };
     assert_eq!(bench.run(&source, &sink, &options).unwrap().chunks, 56);

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use volchunk::{Control, Error, ErrorKind, Result, RunOptions};
 use volchunk_io::{OutputLock, OutputState, Part, output_state};
 
-use super::run::{before, unfinished};
+use super::run::{before, unfinished, void_parts};
 use crate::{
     args::FinishArgs,
     asked::Asked,
@@ -39,8 +39,11 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
         }
         OutputState::Complete { .. } => {
             let workers = Limits::default().workers();
-            return match standing(output, &kept, None, workers, cancel)?.first {
+            let found = standing(output, &kept, None, workers, cancel)?;
+            let edited = found.is_edited;
+            return match found.first {
                 None => say("already complete"),
+                Some(first) if edited => refuse(format!("is complete, but was altered: {first}")),
                 Some(first) => refuse(format!(
                     "is complete, but no more as it was made; lost: {first}, the first; the command \
                      that wrote it writes it anew"
@@ -98,7 +101,12 @@ pub(crate) fn finish(args: &FinishArgs, cancel: &AtomicBool) -> Result<()> {
         let (plan, pipeline) = (&prepared.plan, &prepared.pipeline);
         let report =
             volchunk::run_with(plan, pipeline, &[&*prepared.source], store.sink(), &options)
-                .map_err(|e| unfinished(e, prepared.config.target, output, NEXT))?;
+                .map_err(|e| {
+                    if e.kind() == ErrorKind::Lost {
+                        void_parts(output);
+                    }
+                    unfinished(e, prepared.config.target, output, NEXT)
+                })?;
         reports.push(report);
         // Tables are only to be read from here on, and many.
         stores.push(if is_table { Store::read(&prepared, part)? } else { store });

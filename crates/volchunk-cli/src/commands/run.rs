@@ -2,15 +2,17 @@
 
 use std::{path::Path, sync::atomic::AtomicBool};
 
-use volchunk::{Control, Error, Journal, Pipeline, Plan, Report, Result, RunOptions, Sink, Source};
-use volchunk_io::{Format, Part, partial_path};
+use volchunk::{
+    Control, Error, ErrorKind, Journal, Pipeline, Plan, Report, Result, RunOptions, Sink, Source,
+};
+use volchunk_io::{Format, OutputLock, Part, partial_path};
 
 use super::convert::pyramid;
 use crate::{
     args::{self, RunArgs},
     config::{Config, Limits, Target},
     job::Job,
-    journals::{Head, journals, open_journal},
+    journals::{Head, Kept, journals, open_journal},
     output::print,
     prepare::{Prepared, prepare},
     progress::Display,
@@ -118,6 +120,8 @@ pub(crate) fn carry_out(
         Ok((journal, Store::open(prepared, part, manner.durable)?))
     })?;
     begun.settled(part);
+    let wanted = Wanted { check: manner.wanted.check || begun.check, ..manner.wanted };
+    let manner = Manner { wanted, ..manner };
     let running = Running {
         config: &prepared.config,
         selected: &prepared.selected,
@@ -234,6 +238,9 @@ impl Running<'_> {
         let report = volchunk::run_with(plan, pipeline, &[source], sink, &options);
         display.end();
         report.map_err(|e| {
+            if e.kind() == ErrorKind::Lost && manner.wanted.part.is_some() {
+                void_parts(&self.config.output);
+            }
             let next = match (self.unchanged.is_none_or(|same| same().is_ok()), manner.wanted.part)
             {
                 (true, None) => GOES_ON.to_owned(),
@@ -243,6 +250,20 @@ impl Running<'_> {
             };
             unfinished(e, self.config.target, &self.config.output, &next)
         })
+    }
+}
+
+/// Of a file that lost something, whoever wrote it: what other parts committed counts no more, but for
+/// those that are being written, which hear of it themselves.
+pub(super) fn void_parts(output: &Path) {
+    for Kept { head, part, .. } in journals(output).unwrap_or_default() {
+        // Who cannot be reached is told by the error, and by verify.
+        if let Some(part) = part
+            && let Ok(_lock) = OutputLock::take_part(output, part)
+            && let Ok(journal) = open_journal(output, &head, Some(part), false)
+        {
+            let _ = journal.void_all();
+        }
     }
 }
 

@@ -55,6 +55,12 @@ struct OfJournal {
     audit: Result<Vec<(usize, Audit)>, String>,
 }
 
+impl OfJournal {
+    fn input_changed(&self) -> bool {
+        matches!(self.input, InputState::Changed(_))
+    }
+}
+
 /// What the caller grants.
 #[derive(Clone, Copy)]
 struct Means<'a> {
@@ -120,6 +126,9 @@ pub(crate) fn verify(args: &VerifyArgs, cancel: &AtomicBool) -> Result<()> {
         cancel,
     };
     let seams = match search {
+        Ok(_) if matches!((&mask, &journal), (Ok(Some(_)), Some(found)) if found.input_changed()) => {
+            Err("the mask may be another now".into())
+        }
         Ok(search) => match search.finish(&*source, &request) {
             Err(e) if e.kind() == ErrorKind::OverMemory => return Err(e.context("--memory")),
             // What the journals told stays told.

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use volchunk::Result;
+use volchunk::{Error, Result};
 
 use super::directory::{Order, UintArray};
 use crate::{CountedFile, file::stamp};
@@ -22,13 +22,21 @@ const OPEN: usize = 96;
 #[derive(Debug)]
 pub(super) struct Files {
     paths: Vec<PathBuf>,
+    /// Of each, where there are several, when its pages were looked at.
+    stamps: Vec<u64>,
     open: Mutex<VecDeque<(usize, Arc<CountedFile>)>>,
     read: AtomicU64,
 }
 
 impl Files {
     pub(super) fn new(paths: Vec<PathBuf>) -> Self {
-        Self { paths, open: Mutex::default(), read: AtomicU64::new(0) }
+        Self { paths, stamps: Vec::new(), open: Mutex::default(), read: AtomicU64::new(0) }
+    }
+
+    /// Notes what the next of several files is, as its pages are looked at.
+    pub(super) fn note(&mut self, file: &CountedFile) -> Result<()> {
+        self.stamps.push(file.stamp()?);
+        Ok(())
     }
 
     /// Number of files.
@@ -40,13 +48,11 @@ impl Files {
         &self.paths[index]
     }
 
-    /// Closes all, so that what is read from here on is what is there from here on.
-    pub(super) fn close(&self) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// File `index`, open. Of several it is the one that has the name now: what is read must be of
-    /// what a stamp of the path, taken before, is of, or of what came later.
+    /// File `index`, open. Of several it is the one that was there when all were opened: another that
+    /// took its name, or its content, since may hold its voxels elsewhere.
+    ///
+    /// # Errors
+    /// It is another now; I/O.
     pub(super) fn get(&self, index: usize) -> Result<Arc<CountedFile>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let at = open.iter().position(|(i, _)| *i == index);
@@ -56,17 +62,39 @@ impl Files {
         }
         drop(open);
         if let Some(file) = hit {
-            if self.len() == 1 || stamp(&self.paths[index])? == file.stamp()? {
-                return Ok(file);
+            if self.len() > 1 {
+                self.stamp(index)?;
             }
-            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            open.retain(|(_, other)| !Arc::ptr_eq(other, &file));
+            return Ok(file);
         }
         let file = Arc::new(CountedFile::open(&self.paths[index])?);
+        if self.len() > 1 {
+            self.check(index, file.stamp()?)?;
+        }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.push_front((index, Arc::clone(&file)));
         open.truncate(OPEN);
         Ok(file)
+    }
+
+    /// Size and time of file `index` of several, as a stamp.
+    ///
+    /// # Errors
+    /// They are others now; I/O.
+    pub(super) fn stamp(&self, index: usize) -> Result<u64> {
+        let now = stamp(&self.paths[index])?;
+        self.check(index, now)?;
+        Ok(now)
+    }
+
+    fn check(&self, index: usize, now: u64) -> Result<()> {
+        match self.stamps.get(index) == Some(&now) {
+            true => Ok(()),
+            false => {
+                let place = self.paths[index].display();
+                Err(Error::data(format!("{place}: the input changed while it was read")))
+            }
+        }
     }
 
     /// Adds `bytes` that were read past [`read_at`](Self::read_at).

@@ -101,12 +101,13 @@ fn open_folder(path: &Path) -> Result<TiffSource> {
     }
     paths.sort_by_cached_key(|p| natural_key(&p.to_string_lossy()));
 
-    let files = Files::new(paths);
+    let mut files = Files::new(paths);
     let mut pages = Pages::default();
     let mut described = None;
     for index in 0..files.len() {
         // Not by the cache: this file may not be needed again for long.
         let file = CountedFile::open(files.path(index))?;
+        files.note(&file)?;
         let name = |k| files.path(k).display().to_string();
         let mut count = 0;
         let (text, resolution) = read_pages(&file, |page| {
@@ -246,10 +247,6 @@ fn assemble(
     info.axes = axes;
     info.storage = storage;
     let Pages { layouts, pages } = pages;
-    // Many are known by their paths; a plane that takes another's path now is the one that is read.
-    if files.len() > 1 {
-        files.close();
-    }
     Ok(TiffSource { info, files, layouts, pages, planes: described.planes })
 }
 

@@ -10,11 +10,7 @@ use super::{
     files::Files,
     page::{Chunks, Compression, Layout},
 };
-use crate::{
-    CountedFile,
-    file::{mix, stamp},
-    flat,
-};
+use crate::{CountedFile, file::mix, flat};
 
 /// Rows that cannot be read in place pass through a buffer of about this size.
 const BAND: u64 = 1 << 20;
@@ -341,7 +337,7 @@ impl Source for TiffSource {
             // Planes of one file commonly follow each other.
             match last.replace(file) == Some(file) {
                 true => Ok(hash),
-                false => Ok(mix(hash, stamp(self.files.path(file))?)),
+                false => Ok(mix(hash, self.files.stamp(file)?)),
             }
         })
     }

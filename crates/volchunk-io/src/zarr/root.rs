@@ -15,7 +15,7 @@ use crate::file::{Begin, companion_path};
 /// The folder within `OUTPUT.volchunk` in which an output is put together.
 pub(crate) const UNDER_WAY: &str = "new";
 /// The one in which an output waits to be deleted.
-pub(crate) const DOOMED: &str = "old";
+pub(crate) const DOOMED: &str = ".deleted";
 
 /// The metadata file whose `attributes.volchunk.complete` says whether the output is.
 pub(super) struct Root {
@@ -55,7 +55,10 @@ impl Root {
                     .collect::<Result<_>>()?;
                 // Else it may be anybody's folder.
                 if found.iter().all(Option::is_none) {
-                    let message = format!("{} holds no metadata of this output", path.display());
+                    let message = format!(
+                        "{} holds no metadata of this output, which can only be begun anew",
+                        path.display()
+                    );
                     return Err(Error::new(ErrorKind::Exists, message));
                 }
                 for ((folder, wanted), _) in all.iter().zip(&found).filter(|(_, f)| f.is_none()) {

@@ -1,5 +1,6 @@
 """Calls of a function in other processes: what `map_overlap` does for ``executor="processes"``."""
 
+import os
 import pickle
 import signal
 import socket
@@ -321,8 +322,10 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if replaces:
             signal.signal(signal.SIGINT, handler)
-    if came and callable(handler):
-        handler(*came[0])
+        if came and callable(handler):
+            handler(*came[0])
+        elif came and handler == signal.SIG_DFL:
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def _chunk(info: object | None) -> str:

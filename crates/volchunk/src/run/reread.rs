@@ -104,22 +104,22 @@ pub fn reread(
                 Some(receipt) => {
                     chunks.fetch_add(1, Ordering::Relaxed);
                     let place = chunk.core.relative_to(grid.domain().start());
-                    let stored = result.stored_bytes(&place)?;
                     let mut buffer = scratch.take(place.shape(), info.dtype);
                     let read = result.read(&place, buffer.view_mut(), scratch);
+                    let read = read.and_then(|()| result.stored_bytes(&place));
                     let same = digest(&buffer) == receipt.digest;
-                    if let (Ok(()), Some(gather)) = (&read, gather) {
+                    if let (Ok(_), Some(gather)) = (&read, gather) {
                         gather.offer(&place, &buffer, scratch);
                     }
                     scratch.give(buffer);
                     match read {
                         // Other readers may take a tail for what it is not.
-                        Ok(()) if same && stored != receipt.stored => Some(format!(
+                        Ok(stored) if same && stored != receipt.stored => Some(format!(
                             "its files have {stored} bytes, {} were written",
                             receipt.stored
                         )),
-                        Ok(()) if same => None,
-                        Ok(()) => Some("it is not what was written".to_owned()),
+                        Ok(_) if same => None,
+                        Ok(_) => Some("it is not what was written".to_owned()),
                         Err(e) => Some(format!("it cannot be read: {e}")),
                     }
                 }

@@ -171,18 +171,14 @@ pub fn run_with(
     if let Some(journal) = options.journal {
         journal.begin()?;
     }
-    for_each_chunk(
+    let ended = for_each_chunk(
         todo.range().end - todo.range().start,
         plan.workers,
         options.control.cancel,
         |_| Ok(job.scratch()),
         |scratch, turn| job.chunk(scratch, todo.at(turn)),
-    )?;
-    match &job.keeper {
-        Some(keeper) => keeper.flush()?,
-        None => sink.flush()?,
-    }
-    job.failed()?;
+    );
+    job.flushed(ended.and_then(|_| job.failed()))?;
     if let Some(keeper) = &job.keeper {
         let means = (plan.workers, options.control.cancel);
         keeper.settled(grid, todo.range().clone(), means)?;
@@ -399,6 +395,22 @@ impl Job<'_> {
             })
         })?;
         Ok((buffer, computed.unwrap_or(Some(&self.counts.outside))))
+    }
+
+    /// Flushes after a run that has `ended`, unless it was stopped: also one that failed may have written
+    /// what is lost.
+    fn flushed(&self, ended: Result<()>) -> Result<()> {
+        if ended.as_ref().is_err_and(Error::is_cancelled) {
+            return ended;
+        }
+        let flushed = match &self.keeper {
+            Some(keeper) => keeper.flush(),
+            None => self.sink.flush(),
+        };
+        match (ended, flushed) {
+            (Err(e), Err(f)) => Err(Error::new(f.kind(), format!("{e}\n{f}")).caused_by(f)),
+            (ended, flushed) => ended.and(flushed),
+        }
     }
 
     /// The error that tells all chunks that failed, if any did.
