@@ -215,8 +215,10 @@ fn stamps_follow_the_files() {
     let whole = rng.voxels(&SHAPE, Dtype::U16);
     let check = |path: &Path, file: &Path, holds: &dyn Fn(&Region) -> bool| {
         let source = open(path).unwrap();
-        let of = |r: &Region| source.stamp(r).unwrap();
-        let before: Vec<u64> = regions().iter().map(of).collect();
+        // A plane that is another now has none: its voxels may lie elsewhere in it.
+        let of = |r: &Region| source.stamp(r).ok();
+        let before: Vec<Option<u64>> = regions().iter().map(of).collect();
+        assert!(before.iter().all(Option::is_some));
         assert_eq!(before, regions().iter().map(of).collect::<Vec<_>>());
         rewrite(file);
         for (region, before) in regions().iter().zip(before) {
